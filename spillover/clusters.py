@@ -1,0 +1,304 @@
+"""The Kubernetes API of one site: read a VirtualService, patch its weights. The only import of kubernetes.
+
+Nothing is retried in secret and every call has a deadline: whoever calls decides what a failure means. The one
+exception is an answer of 401, after which the credentials are read again and the call is made once more, because the
+Kubernetes client never reads a rotated token file by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import urllib3.exceptions
+import yaml
+from kubernetes import client, config
+
+from spillover.model import SpilloverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DEFAULT_API_VERSION = "networking.istio.io/v1"
+_PLURAL = "virtualservices"
+_OWNED_PATH = re.compile(r"/spec/http/\d+/route/\d+/weight")
+_RESOURCE_VERSION_PATH = "/metadata/resourceVersion"
+
+
+class ClusterError(SpilloverError):
+    """A call to a site's Kubernetes API that failed; the message is one sentence.
+
+    Attributes
+    ----------
+    retry_after_s
+        Seconds that the server asked to wait (its Retry-After), or None.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotFound(ClusterError):  # noqa: N818  the contract's names: what went wrong, read as `except NotFound`
+    """The object is not there, or the API server does not serve its kind."""
+
+
+class Conflict(ClusterError):  # noqa: N818
+    """The object changed after it was read: read it again and recompute."""
+
+
+class Unreachable(ClusterError):  # noqa: N818
+    """No answer within the deadline, no connection, or an answer that says the server is ill (429, 5xx)."""
+
+
+class Unauthorized(ClusterError):  # noqa: N818
+    """The credentials are not accepted, also not after they were read again."""
+
+
+class Forbidden(ClusterError):  # noqa: N818
+    """The identity is known and lacks the permission."""
+
+
+class Cluster:
+    """One site's API server. Safe to use from several threads.
+
+    Parameters
+    ----------
+    connect
+        Reads the credentials and returns a client; called at the start, on a timer and after a 401.
+    timeout_s
+        Deadline in seconds of each connection and of each wait for bytes of the answer.
+    renew_s
+        Age in seconds at which the credentials are read again, below the shortest life of a bound token (600 s).
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], client.CustomObjectsApi],
+        *,
+        timeout_s: float,
+        renew_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not timeout_s > 0:
+            raise ClusterError(f"timeout_s must be above 0, got {timeout_s}")
+        self._connect = connect
+        self._timeout_s = timeout_s
+        self._renew_s = renew_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._api = connect()
+        self._connected_at = clock()
+
+    @classmethod
+    def from_kubeconfig(cls, path: str | Path | None, context: str | None = None, *, timeout_s: float = 2.0) -> Self:
+        """Open the cluster that a kubeconfig names.
+
+        Parameters
+        ----------
+        path
+            The file; None means what kubectl would take (``KUBECONFIG``, else ``~/.kube/config``).
+        context
+            None means the file's current context.
+        timeout_s
+            See the class.
+
+        Raises
+        ------
+        ClusterError
+            If the file is absent or unusable. Whether the server answers shows at the first call.
+        """
+        return cls(lambda: _client(path, context), timeout_s=timeout_s)
+
+    @property
+    def server(self) -> str:
+        """Address of the API server, for messages."""
+        return str(self._api.api_client.configuration.host)
+
+    def get_virtual_service(self, namespace: str, name: str, api_version: str = DEFAULT_API_VERSION) -> dict[str, Any]:
+        """Return the VirtualService as a plain dictionary; ClusterError says what went wrong."""
+        group, version = _group_version(api_version)
+        what = f"VirtualService {namespace}/{name} ({api_version})"
+        return self._call(
+            what,
+            lambda api: api.get_namespaced_custom_object(
+                group, version, namespace, _PLURAL, name, _request_timeout=self._timeout_s
+            ),
+        )
+
+    def patch_virtual_service_weights(
+        self,
+        namespace: str,
+        name: str,
+        patch: Sequence[dict[str, Any]],
+        dry_run: bool = False,
+        *,
+        api_version: str = DEFAULT_API_VERSION,
+    ) -> dict[str, Any]:
+        """Apply a JSON patch of weights and return the new object.
+
+        Parameters
+        ----------
+        namespace, name
+            Of the VirtualService.
+        patch
+            From `spillover.meshes.istio.json_patch`: a test of the resourceVersion, then weights and nothing else.
+        dry_run
+            Let the server do everything (admission, validation) but store it.
+        api_version
+            ``group/version`` to speak.
+
+        Raises
+        ------
+        Conflict
+            If the object is no longer the one that the patch was made from.
+        ClusterError
+            For everything else; see its subclasses.
+        """
+        _check_patch(patch)
+        group, version = _group_version(api_version)
+        options = {"dry_run": "All"} if dry_run else {}
+        return self._call(
+            f"VirtualService {namespace}/{name} ({api_version})",
+            lambda api: api.patch_namespaced_custom_object(
+                group,
+                version,
+                namespace,
+                _PLURAL,
+                name,
+                list(patch),
+                _content_type="application/json-patch+json",
+                _request_timeout=self._timeout_s,
+                **options,
+            ),
+        )
+
+    def _call(self, what: str, call: Callable[[client.CustomObjectsApi], Any]) -> dict[str, Any]:
+        api = self._current()
+        try:
+            return self._attempt(what, call, api)
+        except Unauthorized:
+            return self._attempt(what, call, self._renewed(api))
+
+    def _attempt(
+        self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi
+    ) -> dict[str, Any]:
+        server = api.api_client.configuration.host
+        try:
+            answer = call(api)
+        except client.ApiException as error:
+            raise _from_status(what, server, error) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(_silence(server, error, self._timeout_s)) from error
+        except json.JSONDecodeError as error:
+            raise Unreachable(f"the API server at {server} gave an answer that is not JSON") from error
+        if not isinstance(answer, dict):
+            raise Unreachable(f"the API server at {server} gave an answer that is not an object for {what}")
+        return answer
+
+    def _current(self) -> client.CustomObjectsApi:
+        api, age_s = self._api, self._clock() - self._connected_at
+        return self._renewed(api) if age_s > self._renew_s else api
+
+    def _renewed(self, stale: client.CustomObjectsApi) -> client.CustomObjectsApi:
+        """Replace the client, once for all threads that saw the same stale one."""
+        with self._lock:
+            if self._api is stale:
+                self._api = self._connect()
+                self._connected_at = self._clock()
+            return self._api
+
+
+def _client(path: str | Path | None, context: str | None) -> client.CustomObjectsApi:
+    configuration = client.Configuration()
+    if path is not None and not Path(path).is_file():
+        raise ClusterError(f"kubeconfig {path} is not a file")
+    name = path or "of the environment (KUBECONFIG, else the one in the home directory)"
+    try:
+        config.load_kube_config(
+            config_file=None if path is None else str(path),
+            context=context,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except config.ConfigException as error:
+        raise ClusterError(f"kubeconfig {name} cannot be used: {_one_line(error)}") from error
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
+        # The parser's own words could quote the file, and with it a credential.
+        raise ClusterError(f"kubeconfig {name} cannot be read as a kubeconfig ({type(error).__name__})") from None
+    configuration.retries = False  # the client's default is three silent retries
+    return client.CustomObjectsApi(client.ApiClient(configuration))
+
+
+def _group_version(api_version: str) -> tuple[str, str]:
+    group, slash, version = api_version.partition("/")
+    if not (group and slash and version) or "/" in version:
+        raise ClusterError(f"api_version must be group/version, got {api_version!r}")
+    return group, version
+
+
+def _check_patch(patch: Sequence[dict[str, Any]]) -> None:
+    """Refuse a patch that could touch what is not ours, or the object that it was not made from."""
+    if not patch or patch[0].get("op") != "test" or patch[0].get("path") != _RESOURCE_VERSION_PATH:
+        raise ClusterError(f"a patch of weights must begin with a test of {_RESOURCE_VERSION_PATH}")
+    for operation in patch[1:]:
+        if not _OWNED_PATH.fullmatch(str(operation.get("path"))):
+            raise ClusterError(f"a patch of weights must change weights only, got {operation.get('path')!r}")
+
+
+def _from_status(what: str, server: str, error: client.ApiException) -> ClusterError:  # noqa: PLR0911  a table
+    """Translate an answer that is not a success into one sentence and one type."""
+    status = _status_object(error)
+    said = _one_line(status.get("message") or error.reason or "no reason given")
+    code = error.status
+    if code == 404 and not status:
+        return NotFound(f"{what} cannot exist: the API server at {server} does not serve this kind")
+    if code == 404:
+        return NotFound(f"{what} does not exist at {server}")
+    # A JSON patch whose test fails is answered with a bare 422; a refused object comes with details.
+    if code == 409 or (code == 422 and not (status.get("details") or {}).get("causes")):
+        return Conflict(f"{what} was changed by someone else after it was read")
+    if code == 401:
+        return Unauthorized(f"the API server at {server} does not accept the credentials")
+    if code == 403:
+        return Forbidden(f"the API server at {server} forbids it: {said}")
+    if code == 429 or code >= 500:
+        return Unreachable(
+            f"the API server at {server} failed with {code}: {said}", retry_after_s=_retry_after_s(error)
+        )
+    if code == 0:  # the client's way to say that TLS failed
+        return Unreachable(f"the API server at {server} cannot be reached: {said}")
+    return ClusterError(f"the API server at {server} refused {what} with {code}: {said}")
+
+
+def _status_object(error: client.ApiException) -> dict[str, Any]:
+    try:
+        body = json.loads(error.body or "")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) and body.get("kind") == "Status" else {}
+
+
+def _retry_after_s(error: client.ApiException) -> float | None:
+    text = str((error.headers or {}).get("Retry-After", ""))
+    return float(text) if text.isdigit() else None
+
+
+def _silence(server: str, error: urllib3.exceptions.HTTPError, timeout_s: float) -> str:
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    ):
+        return f"the API server at {server} did not answer within {timeout_s:g} s"
+    cause = error.__cause__ or error.__context__
+    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else _one_line(error)
+    return f"the API server at {server} cannot be reached: {why}"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

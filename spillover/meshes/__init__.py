@@ -1,0 +1,1 @@
+"""What a decision becomes: one file a mesh, each a set of pure manifest transforms."""
