@@ -163,7 +163,6 @@ class Cluster:
         """
         _check_patch(patch)
         group, version = _group_version(api_version)
-        options = {"dry_run": "All"} if dry_run else {}
         return self._call(
             f"VirtualService {namespace}/{name} ({api_version})",
             lambda api: api.patch_namespaced_custom_object(
@@ -175,7 +174,7 @@ class Cluster:
                 list(patch),
                 _content_type="application/json-patch+json",
                 _request_timeout=self._timeout_s,
-                **options,
+                dry_run="All" if dry_run else None,
             ),
         )
 
@@ -221,7 +220,7 @@ def _client(path: str | Path | None, context: str | None) -> client.CustomObject
         raise ClusterError(f"kubeconfig {path} is not a file")
     name = path or "of the environment (KUBECONFIG, else the one in the home directory)"
     try:
-        config.load_kube_config(
+        config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=None if path is None else str(path),
             context=context,
             client_configuration=configuration,

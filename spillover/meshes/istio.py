@@ -32,8 +32,8 @@ def destination_key(route_destination: Mapping[str, Any], *, with_port: bool = F
     SpilloverError
         If the entry has no ``destination.host``.
     """
-    destination = route_destination.get("destination")
-    host = destination.get("host") if isinstance(destination, dict) else None
+    destination = route_destination.get("destination") or {}
+    host = destination.get("host")
     if not host:
         raise SpilloverError(f"a destination of the VirtualService's route has no host: {dict(route_destination)}")
     subset = destination.get("subset")
