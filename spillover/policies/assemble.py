@@ -1,0 +1,193 @@
+"""From the flows that a policy chose to the whole decision: what every policy has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spillover.model import Decision
+from spillover.policies.queueing import CUT, Bools, Floats, Ints, rate_at
+from spillover.policies.rounding import to_units
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spillover.policies.layout import Layout
+
+TINY = 1e-9
+"""Fractions up to this are rounding errors of a solver, and zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a policy decided, by edge and by origin.
+
+    Parameters
+    ----------
+    fraction : array
+        Share of its origin's demand, by edge; with the shed share they sum to 1 for each origin.
+    shed : array
+        Requests per second refused, by origin.
+    reasons : sequence of str
+        By origin.
+    bucket : array, optional
+        Rate kept at home by origin, NaN for none; left out, the kept rate or the lowest threshold, if that is higher.
+    units : array of int, optional
+        Weights by edge; left out, the fractions by largest remainder.
+    price : array, optional
+        Marginal seconds of one more request at each site; left out, that of its queue.
+    spills : bool
+        False for a policy that never spills: it has neither bucket nor grants.
+    """
+
+    fraction: Floats
+    shed: Floats
+    reasons: Sequence[str]
+    bucket: Floats | None = None
+    units: Ints | None = None
+    price: Floats | None = None
+    spills: bool = True
+    shed_by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    saturated: bool = False
+
+
+def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
+    """Complete a draft to a decision.
+
+    Parameters
+    ----------
+    policy : str
+        The policy's name.
+    layout : Layout
+        The snapshot.
+    draft : Draft
+        What the policy decided.
+    total : int
+        What each origin's weights sum to.
+    """
+    fraction = np.where(draft.fraction > TINY, draft.fraction, 0.0)
+    flow = fraction * layout.demand[layout.origin]
+    load = layout.by_destination(flow)
+    price = layout.marginal(load, _cut(layout)).slope if draft.price is None else draft.price
+    thresholds = home_thresholds(layout, price)
+    units = to_units(layout, fraction, total) if draft.units is None else draft.units
+    bucket = default_bucket(layout, flow, thresholds) if draft.bucket is None else draft.bucket
+    grants = headroom_grants(layout, flow)
+    if not draft.spills:
+        bucket, grants = np.full(layout.size, np.nan), np.zeros_like(grants)
+    links = slice(layout.size, None)
+    return Decision(
+        policy=policy,
+        split=_nested(layout, layout.origin, layout.destination, fraction, fraction > 0.0),
+        weights=_nested(layout, layout.origin, layout.destination, units, units > 0),
+        bucket_rps={
+            name: None if np.isnan(rate) else rate for name, rate in zip(layout.names, bucket.tolist(), strict=True)
+        },
+        inflight_limit=dict(zip(layout.names, inflight_limits(layout, load).tolist(), strict=True)),
+        thresholds_rps=_nested(
+            layout, layout.origin[links], layout.destination[links], thresholds[links], usable_links(layout)[links]
+        ),
+        grants_rps=_nested(layout, layout.destination[links], layout.origin[links], grants[links]),
+        shed_rps=dict(zip(layout.names, draft.shed.tolist(), strict=True)),
+        reasons=dict(zip(layout.names, draft.reasons, strict=True)),
+        predicted_mean_ms=layout.mean_ms(flow),
+        peer_order=_peer_order(layout, price, grants) if draft.spills else dict.fromkeys(layout.names, ()),
+        shed_by_class_rps=draft.shed_by_class,
+        saturated=draft.saturated,
+    )
+
+
+def usable_links(layout: Layout) -> Bools:
+    """Return which edges are links to a living peer."""
+    usable: Bools = (layout.origin != layout.destination) & (layout.usable[layout.destination] > 0.0)
+    return usable
+
+
+def home_thresholds(layout: Layout, price: Floats) -> Floats:
+    """Return by edge the home load at which spilling over it starts to pay.
+
+    There one more request costs the same at home and at the peer: ``L'_home(y) = rtt + cost + price_peer``. To an idle
+    peer of an M/M/1 home that is ``mu - sqrt(mu / (d + 1/mu_peer))``.
+    """
+    origin = layout.origin
+    there = layout.price + price[layout.destination]
+    return rate_at(there, layout.servers[origin], layout.server_rps[origin])
+
+
+def default_bucket(layout: Layout, flow: Floats, thresholds: Floats) -> Floats:
+    """Return the rate that each origin keeps at home: what it keeps now, or where spilling starts to pay, if higher."""
+    usable = usable_links(layout)
+    lowest = np.full(layout.size, np.inf)
+    np.minimum.at(lowest, layout.origin[usable], thresholds[usable])
+    alive = layout.usable > 0.0
+    kept = flow[: layout.size]
+    bucket = np.where(alive, np.maximum(kept, lowest), 0.0)
+    return np.where(np.isfinite(lowest), bucket, np.nan)
+
+
+def headroom_grants(layout: Layout, flow: Floats) -> Floats:
+    """Return by edge the most guests that the peer takes: what was decided, and an equal part of what is left.
+
+    Their sum is at most the peer's usable capacity less the load that it keeps for itself.
+    """
+    size = layout.size
+    guest = flow.copy()
+    guest[:size] = 0.0
+    headroom = np.maximum(layout.usable - flow[:size], 0.0)
+    guests = layout.by_destination(guest)
+    asked = np.bincount(layout.destination[size:], minlength=size)
+    scale = np.minimum(1.0, headroom / np.maximum(guests, 1e-300))
+    spare = np.maximum(headroom - guests, 0.0) / np.maximum(asked, 1)
+    return guest * scale[layout.destination] + spare[layout.destination]
+
+
+def inflight_limits(layout: Layout, load: Floats) -> Ints:
+    """Return by site the requests in service and waiting at which the next one is better off elsewhere.
+
+    With ``k`` in the system a newcomer waits ``(k - c + 1) / (c mu)``; it stays while that is at most the cheapest
+    link's round trip plus the wait that the peer is expected to have: ``k = c + floor(c mu (d + W_peer))``.
+    """
+    number = layout.marginal(np.minimum(load, layout.usable)).number
+    waiting = np.maximum(number - np.minimum(load, layout.usable) / layout.server_rps, 0.0)
+    wait = waiting / np.maximum(load, layout.server_rps * 1e-9)
+    there = layout.rtt + wait[layout.destination] + 1.0 / layout.server_rps[layout.destination]
+    there = np.where(usable_links(layout), there, np.inf)
+    best = np.full(layout.size, np.inf)
+    np.minimum.at(best, layout.origin, there)
+    gain = np.where(np.isfinite(best), np.maximum(best - 1.0 / layout.server_rps, 0.0), 0.0)
+    more = np.minimum(np.floor(layout.saturation * gain + 1e-9), 1e6)
+    return layout.servers + more.astype(np.int64)
+
+
+def _cut(layout: Layout) -> Floats:
+    return np.clip(layout.usable / layout.saturation, 1e-6, CUT)
+
+
+def _nested(
+    layout: Layout,
+    outer: Ints,
+    inner: Ints,
+    values: Floats | Ints,
+    which: Bools | None = None,
+) -> dict[str, dict[str, Any]]:
+    result: dict[str, dict[str, Any]] = {name: {} for name in layout.names}
+    if which is not None:
+        outer, inner, values = outer[which], inner[which], values[which]
+    names = layout.names
+    for first, second, value in zip(outer.tolist(), inner.tolist(), values.tolist(), strict=True):
+        result[names[first]][names[second]] = value
+    return result
+
+
+def _peer_order(layout: Layout, price: Floats, grants: Floats) -> dict[str, tuple[str, ...]]:
+    """Order each origin's living peers: those with headroom first, then by what one more request costs there."""
+    edges = np.flatnonzero(usable_links(layout))
+    cost = layout.price[edges] + price[layout.destination[edges]]
+    order = edges[np.lexsort((edges, cost, grants[edges] <= TINY, layout.origin[edges]))]
+    result: dict[str, list[str]] = {name: [] for name in layout.names}
+    names = layout.names
+    for origin, peer in zip(layout.origin[order].tolist(), layout.destination[order].tolist(), strict=True):
+        result[names[origin]].append(names[peer])
+    return {name: tuple(peers) for name, peers in result.items()}

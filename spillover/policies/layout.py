@@ -1,0 +1,133 @@
+"""A snapshot as arrays, the form in which policies compute.
+
+Edges are pairs (origin, destination). The first ``n`` are home edges, in the order of the sites; the links follow,
+sorted by origin, then round-trip time, then the peer's name, which is also the order in which ties are broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spillover.policies.queueing import CUT, Bools, Floats, Ints, Marginal, marginal
+
+if TYPE_CHECKING:
+    from spillover.model import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Sites as arrays of length ``n`` and edges as arrays of length ``n + links``; times in seconds.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        Where the numbers come from.
+    names : tuple of str
+        The sites' names, in the snapshot's order.
+    demand, capacity, server_rps, usable, queue : arrays of float
+        Per site, in requests and requests per second.
+    servers : array of int
+        Per site.
+    healthy, missing : arrays of bool
+        Per site.
+    origin, destination : arrays of int
+        Per edge.
+    rtt, price : arrays of float
+        Per edge: round-trip time, and the same with the egress cost in seconds.
+    """
+
+    snapshot: Snapshot
+    names: tuple[str, ...]
+    demand: Floats
+    capacity: Floats
+    servers: Ints
+    server_rps: Floats
+    usable: Floats
+    queue: Floats
+    healthy: Bools
+    missing: Bools
+    origin: Ints
+    destination: Ints
+    rtt: Floats
+    price: Floats
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Layout:
+        """Lay out a snapshot."""
+        sites = list(snapshot.sites.values())
+        names = tuple(snapshot.sites)
+        settings = snapshot.settings
+        place = {name: index for index, name in enumerate(names)}
+        alphabetical = np.empty(len(names), dtype=np.int64)
+        alphabetical[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+        links = snapshot.links
+        origin = np.array([place[link.origin] for link in links], dtype=np.int64)
+        peer = np.array([place[link.peer] for link in links], dtype=np.int64)
+        rtt = np.array([link.rtt_ms for link in links], dtype=float) / 1000.0
+        cost = np.array([link.cost for link in links], dtype=float) * (settings.cost_weight_ms / 1000.0)
+        order = np.lexsort((alphabetical[peer], rtt, origin))
+        home = np.arange(len(names), dtype=np.int64)
+        zeros = np.zeros(len(names))
+        return cls(
+            snapshot=snapshot,
+            names=names,
+            demand=np.array([site.demand_total_rps for site in sites], dtype=float),
+            capacity=np.array([site.capacity_rps for site in sites], dtype=float),
+            servers=np.array([site.servers for site in sites], dtype=np.int64),
+            server_rps=np.array([site.server_rps for site in sites], dtype=float),
+            usable=np.array([site.usable_rps(settings.max_utilisation) for site in sites], dtype=float),
+            queue=np.array([site.queue for site in sites], dtype=float),
+            healthy=np.array([site.healthy for site in sites], dtype=bool),
+            missing=np.array([snapshot.is_missing(name) for name in names], dtype=bool),
+            origin=np.concatenate((home, origin[order])),
+            destination=np.concatenate((home, peer[order])),
+            rtt=np.concatenate((zeros, rtt[order])),
+            price=np.concatenate((zeros, (rtt + cost)[order])),
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of sites."""
+        return len(self.names)
+
+    @property
+    def saturation(self) -> Floats:
+        """Rate per site at which its queue no longer has a mean."""
+        return self.servers * self.server_rps
+
+    def by_origin(self, values: Floats) -> Floats:
+        """Sum values of edges by origin."""
+        return _sum_by(self.origin, values, self.size)
+
+    def by_destination(self, values: Floats) -> Floats:
+        """Sum values of edges by destination."""
+        return _sum_by(self.destination, values, self.size)
+
+    def marginal(self, load: Floats, cut: Floats | float = CUT) -> Marginal:
+        """Return each site's mean number in the system and its derivatives at these loads."""
+        return marginal(load, self.servers, self.server_rps, cut)
+
+    def mean_ms(self, flow: Floats) -> float | None:
+        """Return the predicted mean latency of what is served, None with no load or a site at or beyond saturation.
+
+        Parameters
+        ----------
+        flow : array
+            Requests per second by edge.
+        """
+        load = self.by_destination(flow)
+        served = float(load.sum())
+        busy = load > 0.0
+        if served <= 0.0 or bool((load[busy] >= self.saturation[busy] * (1.0 - 1e-12)).any()):
+            return None
+        number = marginal(load, self.servers, self.server_rps, cut=1.0 - 1e-13).number
+        mean = 1000.0 * (float(flow @ self.rtt) + float(number[busy].sum())) / served
+        return mean if np.isfinite(mean) else None
+
+
+def _sum_by(groups: Ints, values: Floats, size: int) -> Floats:
+    sums: Floats = np.bincount(groups, weights=values, minlength=size).astype(np.float64, copy=False)
+    return sums

@@ -1,0 +1,83 @@
+"""What a policy remembers of its last split, and how a held split is brought back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spillover.model import SpilloverError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spillover.policies.layout import Layout
+    from spillover.policies.queueing import Bools, Floats
+
+
+def recall(policy: str, state: object) -> dict[str, Any]:
+    """Return the state if this policy wrote it, else an empty one.
+
+    Raises
+    ------
+    SpilloverError
+        If the state is not an object.
+    """
+    if state is None:
+        return {}
+    if not isinstance(state, dict):
+        raise SpilloverError(f"the state must be an object, got {state!r}")
+    return state if state.get("policy") == policy else {}
+
+
+def last_split(layout: Layout, memory: Mapping[str, Any]) -> tuple[Floats, Bools]:
+    """Return the remembered fractions by edge, with dead destinations removed, and which origins have any.
+
+    What went to a destination that is dead or no longer linked is spread over the others in proportion.
+
+    Raises
+    ------
+    SpilloverError
+        If the remembered split is not a mapping of mappings of fractions.
+    """
+    split = memory.get("split", {})
+    place = {name: index for index, name in enumerate(layout.names)}
+    edge = {
+        pair: index for index, pair in enumerate(zip(layout.origin.tolist(), layout.destination.tolist(), strict=True))
+    }
+    fraction = np.zeros(len(layout.origin))
+    if not isinstance(split, dict):
+        raise SpilloverError(f"state.split must be an object, got {split!r}")
+    for origin, shares in split.items():
+        if not isinstance(shares, dict):
+            raise SpilloverError(f"state.split.{origin} must be an object, got {shares!r}")
+        for peer, value in shares.items():
+            index = edge.get((place.get(origin, -1), place.get(peer, -1)))
+            if index is not None:
+                fraction[index] = _fraction(origin, peer, value)
+    fraction[layout.usable[layout.destination] <= 0.0] = 0.0
+    whole = layout.by_origin(fraction)
+    known = whole > 0.0
+    return fraction / np.where(known, whole, 1.0)[layout.origin], known
+
+
+def _fraction(origin: str, peer: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0 + 1e-6:
+        raise SpilloverError(f"state.split.{origin}.{peer} must be a fraction, got {value!r}")
+    return float(value)
+
+
+def hold_missing(layout: Layout, fraction: Floats, memory: Mapping[str, Any]) -> Floats:
+    """Replace the fractions of origins whose sample is missing by the remembered ones, or by home if there are none."""
+    if not layout.missing.any():
+        return fraction
+    held, known = last_split(layout, memory)
+    at_home = np.zeros_like(fraction)
+    at_home[: layout.size] = 1.0
+    held = np.where(known[layout.origin], held, at_home)
+    return np.where(layout.missing[layout.origin], held, fraction)
+
+
+def remember(policy: str, split: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return the state that ``recall`` and ``last_split`` read."""
+    return {"policy": policy, "split": {origin: dict(shares) for origin, shares in split.items()}}
