@@ -1,0 +1,5 @@
+"""``python -m spillover``: the command line."""
+
+from spillover.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""From the counters of gateway pods that come and go to one counter of the site that only grows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCount:
+    """The site's counter at one moment.
+
+    Parameters
+    ----------
+    requests_total : float
+        Requests counted since the collector started.
+    sampled_at_s : float
+        When the gateways were read.
+    continuous_since_s : float
+        Since when nothing is missing from the counter.
+    gateways : int
+        Gateway pods that were read.
+    """
+
+    requests_total: float
+    sampled_at_s: float
+    continuous_since_s: float
+    gateways: int
+
+
+class GatewayCounter:
+    """Sums the increments of each pod.
+
+    A pod that is new, or that was away, brings a counter of unknown past: only what it counts from now on is added. A
+    counter that went back began again: what was lost is unknown, so nothing is added and the site's counter says that
+    it is continuous only from now on. So an increment is never negative and never larger than what one pod counted
+    between two reads.
+    """
+
+    def __init__(self) -> None:
+        self._requests_total = 0.0
+        self._continuous_since_s = 0.0
+        self._last: dict[str, float] = {}
+
+    def add(self, readings: Mapping[str, float], at_s: float) -> SiteCount:
+        """Take one complete reading of all pods.
+
+        Parameters
+        ----------
+        readings
+            The counter of each pod, by address; at least one.
+        at_s
+            When they were read; never before the last time.
+        """
+        known = self._last.keys() & readings.keys()
+        resets = any(readings[pod] < self._last[pod] for pod in known)
+        self._requests_total += sum(max(0.0, readings[pod] - self._last[pod]) for pod in known)
+        # When no pod is left of those that were read last (a rollout of a single gateway), the interval is lost too.
+        if resets or not known:
+            self._continuous_since_s = at_s
+        self._last = dict(readings)
+        return SiteCount(self._requests_total, at_s, self._continuous_since_s, len(readings))

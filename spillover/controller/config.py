@@ -1,0 +1,232 @@
+"""What the controller is told: one YAML file, checked before anything else happens."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path  # noqa: TC003  pydantic reads the annotation
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spillover import policies
+from spillover.model import Link, Settings, SpilloverError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+_LONGEST_INTERVAL_S = 1.0
+_DEADLINE_SHARE = 0.45
+"""Reads and then writes get this share of the time until the next: together they end before it."""
+
+_LONGEST_DEADLINE_S = 5.0
+"""A long period is no reason to wait long: while it waits, the controller takes no samples."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VirtualServiceRef(_Strict):
+    """The VirtualService of a site whose weights are written.
+
+    Attributes
+    ----------
+    namespace, name
+        Where it is.
+    route
+        Name of its HTTP route; null means the only one.
+    api_version
+        What to speak to the API server.
+    """
+
+    namespace: _Name
+    name: _Name
+    route: str | None = None
+    api_version: str = "networking.istio.io/v1"
+
+
+class SiteConfig(_Strict):
+    """One site.
+
+    Attributes
+    ----------
+    capacity_rpm
+        Requests per minute that it serves well (the paper's RPM_max).
+    servers, service_ms
+        As in `spillover.model.Site`.
+    collector_url
+        Address of its collector, without a path.
+    kubeconfig
+        File with the access to its API server; needed where there is a VirtualService.
+    virtual_service
+        What to write; null for a site that only takes guests.
+    destinations
+        Key of the destination in this site's VirtualService, by site.
+    """
+
+    capacity_rpm: _Positive
+    servers: Annotated[int, Field(ge=1, le=10_000)] = 1
+    service_ms: _Positive | None = None
+    collector_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
+    kubeconfig: Path | None = None
+    virtual_service: VirtualServiceRef | None = None
+    destinations: dict[_Name, _Name] = Field(default_factory=dict)
+
+
+class LinkConfig(_Strict):
+    """A directed link, in the words of the snapshot: from, to, rtt_ms, cost."""
+
+    origin: _Name = Field(alias="from")
+    peer: _Name = Field(alias="to")
+    rtt_ms: _NotNegative = 0.0
+    cost: _NotNegative = 0.0
+
+
+class PolicySettings(_Strict):
+    """What the policy is told beside the snapshot, as in `spillover.model.Settings`."""
+
+    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.95
+    cost_weight_ms: _NotNegative = 0.0
+    on_missing: Literal["hold", "static"] = "hold"
+
+
+class ControllerConfig(_Strict):
+    """Everything that the controller is told.
+
+    Attributes
+    ----------
+    policy
+        Name of the policy.
+    mode
+        How to act on the mesh; ``weights`` writes VirtualService weights.
+    window_s
+        Demand is averaged over this many seconds.
+    period_s
+        Seconds from one decision to the next.
+    total
+        What the weights of a VirtualService sum to.
+    sites, links, settings
+        See there.
+    """
+
+    policy: str = "paper"
+    mode: Literal["weights"] = "weights"
+    window_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
+    period_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
+    total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    settings: PolicySettings = PolicySettings()
+    sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
+    links: tuple[LinkConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        policies.get(self.policy)
+        for name, site in self.sites.items():
+            self._check_site(name, site)
+        pairs = [(link.origin, link.peer) for link in self.links]
+        for origin, peer in pairs:
+            for end, name in (("from", origin), ("to", peer)):
+                if name not in self.sites:
+                    raise SpilloverError(f"links.{origin}->{peer}.{end} must name a known site, got {name!r}")
+            if origin == peer or pairs.count((origin, peer)) > 1:
+                raise SpilloverError(f"links must join each two different sites once, got {origin!r} to {peer!r}")
+            site = self.sites[origin]
+            if site.virtual_service is not None and peer not in site.destinations:
+                raise SpilloverError(
+                    f"sites.{origin}.destinations must name the linked site {peer!r}, got {sorted(site.destinations)}"
+                )
+        return self
+
+    def _check_site(self, name: str, site: SiteConfig) -> None:
+        if site.virtual_service is None:
+            return
+        if site.kubeconfig is None:
+            raise SpilloverError(f"sites.{name}.kubeconfig must be given where there is a virtual_service, got none")
+        if not site.kubeconfig.is_file():
+            raise SpilloverError(f"sites.{name}.kubeconfig must be a file, got {str(site.kubeconfig)!r}")
+        if name not in site.destinations:
+            raise SpilloverError(
+                f"sites.{name}.destinations must name {name!r} itself, got {sorted(site.destinations)}"
+            )
+        for destination in site.destinations:
+            if destination not in self.sites:
+                raise SpilloverError(f"sites.{name}.destinations must name known sites, got {destination!r}")
+        if len(set(site.destinations.values())) < len(site.destinations):
+            raise SpilloverError(f"sites.{name}.destinations must be different keys, got {site.destinations}")
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two samples: at most 1 s and the window, and a whole part of the period."""
+        longest_s = min(_LONGEST_INTERVAL_S, self.window_s, self.period_s)
+        return self.period_s / math.ceil(self.period_s / longest_s - 1e-9)
+
+    @property
+    def read_deadline_s(self) -> float:
+        """How long a sample waits for the slowest collector."""
+        return min(_LONGEST_DEADLINE_S, _DEADLINE_SHARE * self.interval_s)
+
+    @property
+    def write_deadline_s(self) -> float:
+        """How long a decision waits for the slowest API server."""
+        return min(_LONGEST_DEADLINE_S, _DEADLINE_SHARE * self.period_s)
+
+    def model_links(self) -> tuple[Link, ...]:
+        """Return the links as the policies know them."""
+        return tuple(Link(link.origin, link.peer, link.rtt_ms, link.cost) for link in self.links)
+
+    def model_settings(self) -> Settings:
+        """Return the settings as the policies know them."""
+        return Settings(period_s=self.period_s, **self.settings.model_dump())
+
+
+def load_config(path: Path) -> ControllerConfig:
+    """Read and check the file.
+
+    Raises
+    ------
+    SpilloverError
+        If it cannot be read, or a value in it is wrong: one sentence that names the field and the value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SpilloverError(f"config must be a readable file, got {str(path)!r}: {why}") from None
+    except yaml.YAMLError as error:
+        raise SpilloverError(f"config {path} must be YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise SpilloverError(f"config {path} must be a mapping, got {type(raw).__name__}")
+    return parse_config(raw)
+
+
+def parse_config(raw: object) -> ControllerConfig:
+    """Check decoded YAML; SpilloverError as `load_config`."""
+    try:
+        return ControllerConfig.model_validate(raw)
+    except ValidationError as error:
+        raise SpilloverError(_sentence(error.errors()[0])) from None
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, SpilloverError):
+        return str(cause)
+    where = ".".join(str(part) for part in detail["loc"]) or "config"
+    if detail["type"] == "missing":
+        return f"{where} must be given, got none"
+    if detail["type"] == "extra_forbidden":
+        return f"{where} must not be given: no such setting is known, got {_short(detail['input'])}"
+    must = detail["msg"].replace("Input should", "must").replace("must be greater than", "must be above")
+    if not must.startswith("must"):
+        must = f"must be right: {must}"
+    return f"{where} {must}, got {_short(detail['input'])}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,211 @@
+"""The loop: sample, decide, write. Clocks, readers, clusters and threads are handed in.
+
+Every write leaves a valid VirtualService, because one patch carries all weights of a route that differ and a test of
+the version that it was made from. Nothing is remembered outside the process: after a restart the first decision is
+compared with what is in force, and what does not differ is not written.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spillover import policies
+from spillover.controller.snapshot import SiteView, build_snapshot
+from spillover.model import SpilloverError
+from spillover.sources.demand import CounterSample, DemandWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from threading import Event
+
+    from spillover.controller.config import ControllerConfig
+    from spillover.controller.edges import Edges
+    from spillover.controller.lanes import Runner
+    from spillover.controller.writer import WeightsWriter
+    from spillover.model import Decision
+
+_DEAD_AFTER_READS = 2
+"""Failed reads in a row before a site whose API server is silent too is held to be dead: one may be bad luck."""
+
+_ALIVE_PERIODS = 3
+
+
+class _SiteState:
+    """What the controller remembers of one site."""
+
+    def __init__(self, window: DemandWindow) -> None:
+        self.window = window
+        self.was_read = False
+        self.failed_reads = 0
+        self.wanted: Mapping[str, int] | None = None
+
+
+class Controller:
+    """The state of the loop and its steps.
+
+    Parameters
+    ----------
+    config
+        What to do.
+    read_demand
+        Reads the counter of a site, by site; may raise SourceError.
+    reads
+        Runs one read a site at once.
+    writer
+        Brings the weights to the sites.
+    edges
+        Clocks, log, metrics, chance.
+    """
+
+    def __init__(
+        self,
+        config: ControllerConfig,
+        read_demand: Mapping[str, Callable[[], CounterSample]],
+        reads: Runner,
+        writer: WeightsWriter,
+        edges: Edges,
+    ) -> None:
+        self._config = config
+        self._read_demand = read_demand
+        self._reads = reads
+        self._writer = writer
+        self._edges = edges
+        self._clock = edges.clock
+        self._decide = policies.get(config.policy)
+        self._policy_state: dict[str, Any] | None = None
+        self._started_s = self._alive_s = edges.clock()
+        self._ticked = False
+        self._sites = {name: _SiteState(DemandWindow(config.window_s, config.interval_s)) for name in config.sites}
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop has moved within the last three periods."""
+        return self._clock() - self._alive_s <= _ALIVE_PERIODS * self._config.period_s
+
+    @property
+    def not_ready(self) -> str:
+        """Why the controller is not ready; empty when it is."""
+        unread = [name for name, site in self._sites.items() if not site.was_read]
+        if unread:
+            return f"not read yet: {', '.join(unread)}"
+        return "" if self._ticked else "no decision yet"
+
+    def run(self, stop: Event) -> None:
+        """Sample and decide on time until ``stop`` is set; a step under way is finished."""
+        next_sample_s = next_tick_s = self._clock()
+        interval_s, period_s = self._config.interval_s, self._config.period_s
+        while not stop.is_set():
+            self.sample()
+            if self._clock() >= next_tick_s - interval_s / 2:
+                self.tick()
+                next_tick_s = _next(next_tick_s, period_s, self._clock())
+            else:
+                self.retry()
+            next_sample_s = _next(next_sample_s, interval_s, self._clock())
+            stop.wait(max(0.0, next_sample_s - self._clock()))
+
+    def sample(self) -> None:
+        """Read every site's counter once, all at the same time."""
+        began_s = self._alive_s = self._clock()
+        deadline_s = self._config.read_deadline_s
+        tasks = {name: partial(self._stamped, read) for name, read in self._read_demand.items()}
+        came: set[str] = set()
+        for outcome in self._reads.run(tasks, deadline_s):
+            came.add(outcome.name)
+            if outcome.value is None:
+                self._missed(outcome.name, str(outcome.error))
+            else:
+                self._took(outcome.name, *outcome.value)
+        for name in self._sites.keys() - came:
+            self._missed(name, f"no answer within {deadline_s:g} s")
+        self._edges.metrics.sampled(self._clock() - began_s)
+
+    def tick(self) -> None:
+        """Decide from what is known now and write what differs."""
+        began_s = self._alive_s = self._clock()
+        views = {name: self._view(name, began_s) for name in self._sites}
+        reasons = self._decide_weights(views, began_s)
+        report = self._writer.apply(self._wanted(), self._config.write_deadline_s)
+        for name, problem in report.problems.items():
+            reasons[name] = "; ".join(part for part in (reasons[name], problem) if part)
+        self._ticked = True
+        self._edges.metrics.ticked(self._clock() - began_s)
+        fields = {
+            "time": self._edges.wall_clock(),
+            "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
+            "weights": {name: dict(weights) for name, weights in self._wanted().items()},
+            "written": sorted(report.written),
+            "reasons": reasons,
+        }
+        self._edges.log("tick", fields)
+
+    def retry(self) -> None:
+        """Try failed writes again between two decisions: a period may be a minute."""
+        failing = self._writer.failing
+        if failing:
+            wanted = {name: weights for name, weights in self._wanted().items() if name in failing}
+            self._writer.apply(wanted, self._config.read_deadline_s)
+
+    def _stamped(self, read: Callable[[], CounterSample]) -> tuple[CounterSample, float]:
+        # Stamped where it arrives: a late sample is taken up a round later and must not look younger than it is.
+        return read(), self._clock()
+
+    def _took(self, name: str, sample: CounterSample, arrived_s: float) -> None:
+        site = self._sites[name]
+        if site.failed_reads:
+            self._edges.log("sample_back", {"time": self._edges.wall_clock(), "site": name})
+        site.window.add(sample, arrived_s)
+        site.was_read, site.failed_reads = True, 0
+
+    def _missed(self, name: str, why: str) -> None:
+        site = self._sites[name]
+        if not site.failed_reads:  # the first of a row only: a site that is down for hours fills no log
+            self._edges.log("sample_missing", {"time": self._edges.wall_clock(), "site": name, "error": why})
+        site.failed_reads += 1
+        self._edges.metrics.failed(name, "collector")
+
+    def _view(self, name: str, now_s: float) -> SiteView:
+        site = self._sites[name]
+        demand = site.window.demand(now_s)
+        self._edges.metrics.observed(name, demand)
+        # Two witnesses: a collector alone may be restarting, and an API server alone does not carry traffic.
+        dead = self._writer.silent(name) and site.failed_reads >= _DEAD_AFTER_READS
+        return SiteView(demand, healthy=not dead)
+
+    def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
+        """Ask the policy, keep the last weights where demand is missing, and return the reasons by origin."""
+        try:
+            snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
+            decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
+        except SpilloverError as error:
+            return dict.fromkeys(self._sites, f"held: {error}")
+        reasons = {}
+        for origin, site in self._sites.items():
+            # Once the policy counts the sample as missing too, it holds by itself, without the peers that are dead.
+            policy_holds = site.wanted is not None and snapshot.is_missing(origin)
+            if views[origin].demand.demand_rps is None and not policy_holds:
+                reasons[origin] = f"held: {views[origin].demand.reason}"
+            else:
+                site.wanted = self._all_weights(origin, decision)
+                self._edges.metrics.wanted(origin, site.wanted)
+                reasons[origin] = decision.reasons.get(origin, "")
+        return reasons
+
+    def _all_weights(self, origin: str, decision: Decision) -> dict[str, int]:
+        """Return the weights with a 0 for every destination that the decision leaves out."""
+        destinations = self._config.sites[origin].destinations
+        return dict.fromkeys(destinations, 0) | dict(decision.weights[origin])
+
+    def _wanted(self) -> dict[str, Mapping[str, int]]:
+        return {name: site.wanted for name, site in self._sites.items() if site.wanted is not None}
+
+
+def _rpm(demand_rps: float | None) -> float | None:
+    return None if demand_rps is None else round(60.0 * demand_rps, 3)
+
+
+def _next(planned_s: float, step_s: float, now_s: float) -> float:
+    """Return the first planned time after ``now_s``: what was missed is skipped, never made up for in a burst."""
+    missed = max(0, int((now_s - planned_s) / step_s))
+    return planned_s + (missed + 1) * step_s

@@ -1,0 +1,69 @@
+"""The controller's own metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spillover.sources.demand import Demand
+
+_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_NAN = float("nan")
+
+
+class ControllerMetrics:
+    """What /metrics shows, in a registry of its own.
+
+    Parameters
+    ----------
+    registry
+        Where to register.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._demand = Gauge(
+            "spillover_demand_rps", "Demand before the split; NaN is missing", ["site"], registry=registry
+        )
+        self._age = Gauge("spillover_sample_age_seconds", "Age of the newest sample", ["site"], registry=registry)
+        self._weight = Gauge("spillover_weight", "Weight that is wanted", ["origin", "destination"], registry=registry)
+        self._writes = Counter("spillover_writes", "Weights written", ["origin"], registry=registry)
+        self._errors = Counter("spillover_errors", "Failed reads and writes", ["site", "kind"], registry=registry)
+        self._tick = Histogram(
+            "spillover_tick_duration_seconds", "From demand to written weights", registry=registry, buckets=_BUCKETS_S
+        )
+        self._read = Histogram(
+            "spillover_sample_duration_seconds", "Reading every collector", registry=registry, buckets=_BUCKETS_S
+        )
+        self._write = Histogram("spillover_write_duration_seconds", "One write", registry=registry, buckets=_BUCKETS_S)
+
+    def observed(self, site: str, demand: Demand) -> None:
+        """Show the demand of a site."""
+        self._demand.labels(site).set(_NAN if demand.demand_rps is None else demand.demand_rps)
+        self._age.labels(site).set(_NAN if demand.age_s is None else demand.age_s)
+
+    def wanted(self, origin: str, weights: Mapping[str, int]) -> None:
+        """Show the weights that an origin should have."""
+        for destination, weight in weights.items():
+            self._weight.labels(origin, destination).set(weight)
+
+    def wrote(self, origin: str, write_ms: float) -> None:
+        """Count a write."""
+        self._writes.labels(origin).inc()
+        self._write.observe(write_ms / 1000.0)
+
+    def failed(self, site: str, kind: str) -> None:
+        """Count a failure; ``kind`` is ``collector`` or ``api``."""
+        self._errors.labels(site, kind).inc()
+
+    def ticked(self, duration_s: float) -> None:
+        """Note how long a tick took."""
+        self._tick.observe(duration_s)
+
+    def sampled(self, duration_s: float) -> None:
+        """Note how long reading all collectors took."""
+        self._read.observe(duration_s)

@@ -1,0 +1,61 @@
+"""From what is known of the sites to what a policy is asked. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spillover.model import Site, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spillover.controller.config import ControllerConfig
+    from spillover.sources.demand import Demand
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """What is known of a site now.
+
+    Parameters
+    ----------
+    demand : Demand
+        Its demand, or why that is missing.
+    healthy : bool
+        False when the site is held to be dead.
+    """
+
+    demand: Demand
+    healthy: bool = True
+
+
+def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, running_s: float) -> Snapshot:
+    """Describe all sites for the policy.
+
+    A site whose demand is missing keeps its last one with its true age, and one that was never seen counts as full,
+    and as old as the controller: nothing new is sent to it either way.
+
+    Parameters
+    ----------
+    config
+        Sites, links and settings.
+    views
+        By site.
+    running_s
+        Seconds since the controller started.
+    """
+    sites = {}
+    for name, site in config.sites.items():
+        view, capacity_rps = views[name], site.capacity_rpm / 60.0
+        known_rps = view.demand.demand_rps if view.demand.demand_rps is not None else view.demand.last_rps
+        sites[name] = Site(
+            name=name,
+            capacity_rps=capacity_rps,
+            demand_rps=capacity_rps if known_rps is None else known_rps,
+            servers=site.servers,
+            service_ms=site.service_ms,
+            healthy=view.healthy,
+            age_s=running_s if view.demand.age_s is None else view.demand.age_s,
+        )
+    return Snapshot(sites=sites, links=config.model_links(), settings=config.model_settings())
