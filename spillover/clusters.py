@@ -260,8 +260,9 @@ def _from_status(what: str, server: str, error: client.ApiException) -> ClusterE
         return NotFound(f"{what} cannot exist: the API server at {server} does not serve this kind")
     if code == 404:
         return NotFound(f"{what} does not exist at {server}")
-    # A JSON patch whose test fails is answered with a bare 422; a refused object comes with details.
-    if code == 409 or (code == 422 and not (status.get("details") or {}).get("causes")):
+    # A JSON patch whose test fails is answered with a bare 422; a schema adds details, a webhook says that it denied.
+    bare = not status.get("details") and "admission" not in said
+    if code == 409 or (code == 422 and bare):
         return Conflict(f"{what} was changed by someone else after it was read")
     if code == 401:
         return Unauthorized(f"the API server at {server} does not accept the credentials")
