@@ -5,16 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spillover.model import SpilloverError
-
 from analysis import figures, findings, frames, reliability, wording
 from analysis.load import Run, load_run
-from analysis.metrics import comparisons
+from analysis.metrics import measure
 from analysis.paths import RunPaths
 from analysis.report import report
 from analysis.summary import summary, to_json
 from analysis.timeline import timeline
 from analysis.writing import write_all
+from spillover.model import SpilloverError
 
 PICTURE_KINDS = {".svg": "svg", ".png": "png"}
 BAD_INPUT = 2
@@ -50,18 +49,19 @@ def _write_picture(run: Run, path: Path) -> list[str]:
 
 
 def _write_results(run: Run, paths: RunPaths) -> list[str]:
+    measured = measure(run)
     write_all({
-        paths.summary_json: to_json(summary(run)),
+        paths.summary_json: to_json(summary(measured)),
         paths.samples_parquet: frames.to_parquet(frames.samples_frame(run)),
         paths.weights_parquet: frames.to_parquet(frames.weights_frame(run)),
         paths.demand_parquet: frames.to_parquet(frames.demand_frame(run)),
-        paths.report_html: report(run),
+        paths.report_html: report(measured),
     })  # fmt: skip
     return [
         *(
             f"{compared.variant} against {compared.baseline}: median {wording.change(compared.p50_reduction)}, "
             f"mean {wording.change(compared.mean_reduction)} ({findings.against_published(compared.p50_reduction)})"
-            for compared in comparisons(run)
+            for compared in measured.comparisons
         ),
         *(f"in doubt: {doubt.cell}: {doubt.sentence}" for doubt in reliability.doubts(run)),
         f"report: {paths.report_html}",

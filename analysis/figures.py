@@ -10,15 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import wording
-from analysis.load import Run
-from analysis.metrics import Merit, merits, middle
+from analysis.metrics import Measured, Merit, middle
 
 INK = "#1f2933"
 MUTED = "#66717e"
 GRID = "#dfe4ea"
 # Okabe and Ito's colours, told apart by every kind of colour vision; the hatches tell the same without any colour.
 SITE_LOOKS = (("#0072b2", ""), ("#e69f00", "////"), ("#56b4e9", "...."), ("#cc79a7", "xxxx"), ("#009e73", "----"))
-STYLE: Mapping[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
@@ -54,7 +53,7 @@ def site_looks(sites: Sequence[str]) -> dict[str, tuple[str, str]]:
 def to_bytes(figure: Figure, kind: str = "svg") -> bytes:
     """Return `figure` as SVG or PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context(dict(STYLE)):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format=kind, dpi=RASTER_DPI, metadata={"Date": None} if kind == "svg" else {})
     return buffer.getvalue()
 
@@ -65,11 +64,11 @@ def to_inline(figure: Figure) -> str:
     return svg[svg.index("<svg") :]
 
 
-def bars(run: Run) -> Figure:
+def bars(measured: Measured) -> Figure:
     """Return the mean and the median of response and processing time by variant, on one axis each."""
-    by_variant = merits(run)
+    by_variant = measured.merits
     height = 0.9 + 0.55 * len(by_variant)
-    with mpl.rc_context(dict(STYLE)):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_IN, height + 0.35), layout="constrained")
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for panel, (title, response, processing) in zip(
@@ -79,6 +78,9 @@ def bars(run: Run) -> Figure:
         ):
             _bars_panel(panel, by_variant, response, processing)
             panel.set_title(title, loc="left", fontweight="bold")
+            for place, variant in enumerate(by_variant):
+                if place and measured.run.repeats(variant)[0].baseline is None:
+                    panel.axhline(place - 0.5, color=MUTED, linewidth=0.8)
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
@@ -101,7 +103,7 @@ def _bars_panel(panel: Axes, by_variant: Mapping[str, Sequence[Merit]], response
         values = [[getattr(one, name) for one in repeats] for repeats in by_variant.values()]
         lengths_s = [(middle(repeats) or 0.0) / 1000 for repeats in values]
         longest = max(longest, *lengths_s)
-        panel.barh(places + offset, lengths_s, height=0.34, label=label, **look)  # type: ignore[arg-type]
+        panel.barh(places + offset, lengths_s, height=0.34, label=label, **look)
         for place, length_s, repeats in zip(places, lengths_s, values, strict=True):
             known = [value for value in repeats if value is not None]
             spread = f"  ({wording.ms(min(known))} to {wording.ms(max(known))})" if len(known) > 1 else ""

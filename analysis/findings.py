@@ -6,20 +6,20 @@ from typing import Any
 
 from analysis import wording
 from analysis.load import Run
-from analysis.metrics import Comparison, Merit, middle, middle_repeat
+from analysis.metrics import Comparison, Measured, Merit, middle, middle_repeat
 
 PUBLISHED_2022_P50_REDUCTION = 0.963
 PUBLISHED = (
     {
         "source": "IEEE 9820181 (2022), as published",
-        "mean": "–",
+        "mean": wording.NOTHING,
         "median": f"{wording.percent(PUBLISHED_2022_P50_REDUCTION)} lower",
         "note": "median response time with its load balancing against without",
     },
     {
         "source": "the original paper (2021), as published",
         "mean": "“improves”",
-        "median": "–",
+        "median": wording.NOTHING,
         "note": "qualitative: the mean processing time under heavy load improves",
     },
 )
@@ -34,18 +34,19 @@ class Headline:
     load: str
 
 
-def headline(run: Run, merits: Mapping[str, Sequence[Merit]], comparisons: Sequence[Comparison]) -> Headline:
+def headline(measured: Measured) -> Headline:
     """Return the finding with the largest reduction of the median, whatever its sign."""
-    if not comparisons:
+    run = measured.run
+    if not measured.comparisons:
         variants = ", ".join(run.variants)
         return Headline(f"{run.experiment}: measured, with no baseline to compare with", f"Variants: {variants}.", "")
-    best = max(comparisons, key=lambda comparison: comparison.p50_reduction)
+    best = max(measured.comparisons, key=lambda comparison: comparison.p50_reduction)
     return Headline(
         claim=(
             f"Median response time {wording.change(best.p50_reduction)}, mean {wording.change(best.mean_reduction)}: "
             f"{best.variant} against {best.baseline}"
         ),
-        detail=f"With {best.variant}: {_instead(best, merits)}. The 2022 paper reports a median "
+        detail=f"With {best.variant}: {_instead(best, measured.merits)}. The 2022 paper reports a median "
         f"{wording.change(PUBLISHED_2022_P50_REDUCTION)} than without balancing.",
         load=load_sentence(run, best.variant),
     )
@@ -74,7 +75,7 @@ def load_sentence(run: Run, variant: str) -> str:
     return sentence + "."
 
 
-def cards(merits: Mapping[str, Sequence[Merit]], comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+def cards(measured: Measured) -> list[dict[str, str]]:
     """Return one card a comparison, in the order of the run."""
     return [
         {
@@ -82,25 +83,25 @@ def cards(merits: Mapping[str, Sequence[Merit]], comparisons: Sequence[Compariso
             "baseline": comparison.baseline,
             "median": wording.change(comparison.p50_reduction),
             "mean": wording.change(comparison.mean_reduction),
-            "detail": _instead(comparison, merits),
             "verdict": against_published(comparison.p50_reduction),
         }
-        for comparison in comparisons
+        for comparison in measured.comparisons
     ]
 
 
 def against_published(p50_reduction: float) -> str:
     """Return where a reduction of the median stands beside the 2022 paper's."""
+    claim = wording.percent(PUBLISHED_2022_P50_REDUCTION)
     points = 100 * (p50_reduction - PUBLISHED_2022_P50_REDUCTION)
     if abs(points) < 0.05:
-        return "equals the 2022 paper's 96.3 %"
-    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} the 2022 paper's 96.3 %"
+        return f"equal to the {claim} of 2022"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} the {claim} of 2022"
 
 
-def table(run: Run, merits: Mapping[str, Sequence[Merit]], comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+def table(measured: Measured) -> list[dict[str, Any]]:
     """Return one row a variant: counts summed, other figures medians over its repeats."""
-    compared = {comparison.variant: comparison for comparison in comparisons}
-    return [_row(run, variant, repeats, compared.get(variant)) for variant, repeats in merits.items()]
+    compared = {comparison.variant: comparison for comparison in measured.comparisons}
+    return [_row(measured.run, variant, repeats, compared.get(variant)) for variant, repeats in measured.merits.items()]
 
 
 def _row(run: Run, variant: str, repeats: Sequence[Merit], comparison: Comparison | None) -> dict[str, Any]:

@@ -51,19 +51,18 @@ def _of_cells(run: Run, rows_of: Callable[[Cell], pd.DataFrame]) -> pd.DataFrame
     revision = str((run.document.get("git") or {}).get("revision", ""))
     frames = []
     for cell in run.cells:
-        provenance = (
-            run.experiment,
-            run.run_id,
-            revision,
-            cell.name,
-            cell.variant,
-            cell.policy,
-            cell.mode,
-            cell.repeat,
-            cell.seed,
-        )
         rows = rows_of(cell)
-        for position, (name, value) in enumerate(zip(PROVENANCE, provenance, strict=True)):
-            rows.insert(position, name, value)
-        frames.append(rows)
+        columns = list(rows.columns)
+        rows = rows.assign(
+            experiment=run.experiment,
+            run_id=run.run_id,
+            revision=revision,
+            cell=cell.name,
+            variant=cell.variant,
+            policy=cell.policy,
+            mode=cell.mode,
+            repeat=cell.repeat,
+            seed=cell.seed,
+        )
+        frames.append(rows[[*PROVENANCE, *columns]])
     return pd.concat(frames, ignore_index=True)

@@ -1,16 +1,17 @@
 """Read a run directory into memory, all of it checked before anything is computed."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from spillover.model import SpilloverError
 
 from analysis import documents
 from analysis.documents import JsonObject
 from analysis.paths import CellPaths, RunPaths
 from analysis.samples import read_samples
 from analysis.ticks import Ticks, no_ticks, read_ticks
+from spillover.model import SpilloverError
 
 DEFAULT_TIMEOUT_S = 120.0
 UNBALANCED = "local"
@@ -92,11 +93,13 @@ class Run:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Every site that served, was an origin or had its capacity measured: the busiest origin first."""
+        """Every site that served, was an origin or had its capacity measured: the busiest origin, then the nearest."""
         names = set(self.document.get("measured_capacity_rps") or {})
         for cell in self.cells:
             names |= {*cell.samples["origin"], *cell.samples["serving_site"], *cell.ticks.weights["site"]} - {""}
-        return (self.busiest_origin, *sorted(names - {self.busiest_origin}))
+        home = self.busiest_origin
+        rtt_ms = {link["to"]: float(link["rtt_ms"]) for link in self.links if link["from"] == home}
+        return (home, *sorted(names - {home}, key=lambda site: (rtt_ms.get(site, math.inf), site)))
 
     def capacity_rpm(self, site: str) -> float | None:
         """Return the measured capacity of `site`, None if it was not measured."""

@@ -6,7 +6,7 @@ Every request sent in the step counts; those of the lead-in do not. A client's t
 time-out's length. Any other error counts with the time that the client measured. Comparisons take medians over repeats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,21 @@ class Comparison:
     baseline_repeats: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A run with its figures: merits by variant, one a repeat, and comparisons, both in the order of the run."""
+
+    run: Run
+    merits: dict[str, list[Merit]]
+    comparisons: list[Comparison]
+
+
+def measure(run: Run) -> Measured:
+    """Return all figures of `run`."""
+    merits = {variant: [merit(cell) for cell in run.repeats(variant)] for variant in run.variants}
+    return Measured(run, merits, _comparisons(run, merits))
+
+
 def merit(cell: Cell) -> Merit:
     """Return the figures of merit of `cell`."""
     step = cell.step
@@ -101,11 +116,6 @@ def _throughput_rps(answered: pd.DataFrame, step_starts_s: float) -> float:
     return len(answered) / max(last_answer_s - step_starts_s, 1e-9)
 
 
-def merits(run: Run) -> dict[str, list[Merit]]:
-    """Return the figures of merit of every cell, by variant, in the order of the run."""
-    return {variant: [merit(cell) for cell in run.repeats(variant)] for variant in run.variants}
-
-
 def middle(values: Sequence[float | None]) -> float | None:
     """Return the median of the values that are there, None if there is none."""
     known = [value for value in values if value is not None]
@@ -118,18 +128,13 @@ def middle_repeat(cells: Sequence[Cell]) -> Cell:
     return by_mean[(len(by_mean) - 1) // 2]
 
 
-def comparisons(run: Run) -> list[Comparison]:
-    """Return every variant that has a baseline against that baseline, in the order of the run."""
-    found = []
-    for variant in run.variants:
-        cells = run.repeats(variant)
-        if cells[0].baseline is not None:
-            found.append(_compare(cells, run.repeats(cells[0].baseline)))
-    return found
+def _comparisons(run: Run, merits: Mapping[str, Sequence[Merit]]) -> list[Comparison]:
+    baselines = {variant: run.repeats(variant)[0].baseline for variant in run.variants}
+    return [_compare(run, merits, variant, baseline) for variant, baseline in baselines.items() if baseline is not None]
 
 
-def _compare(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Comparison:
-    ours, theirs = [merit(cell) for cell in cells], [merit(cell) for cell in baseline]
+def _compare(run: Run, merits: Mapping[str, Sequence[Merit]], variant: str, baseline: str) -> Comparison:
+    ours, theirs = merits[variant], merits[baseline]
 
     def reduction(name: str) -> float:
         return 1 - float(
@@ -137,19 +142,19 @@ def _compare(cells: Sequence[Cell], baseline: Sequence[Cell]) -> Comparison:
         )
 
     intervals = bootstrap_intervals(
-        [cell.step["response_ms"].to_numpy() for cell in cells],
-        [cell.step["response_ms"].to_numpy() for cell in baseline],
+        [cell.step["response_ms"].to_numpy() for cell in run.repeats(variant)],
+        [cell.step["response_ms"].to_numpy() for cell in run.repeats(baseline)],
     )
     return Comparison(
-        variant=cells[0].variant,
-        baseline=baseline[0].variant,
+        variant=variant,
+        baseline=baseline,
         mean_reduction=reduction("mean_ms"),
         p50_reduction=reduction("p50_ms"),
         p99_reduction=reduction("p99_ms"),
         mean_reduction_interval=intervals[0],
         p50_reduction_interval=intervals[1],
-        repeats=len(cells),
-        baseline_repeats=len(baseline),
+        repeats=len(ours),
+        baseline_repeats=len(theirs),
     )
 
 

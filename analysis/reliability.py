@@ -103,7 +103,7 @@ def _machine(cell: Cell, best_service_ms: dict[str, float]) -> Iterator[str]:
             )
     busy = cell.notes.get("cpu_busy_fraction")
     if isinstance(busy, int | float) and busy > CPU_BUSY_LIMIT:
-        yield f"the machine was a bottleneck: its processors were {busy:.0%} busy"
+        yield f"the machine was a bottleneck: its processors were {wording.percent(busy, 0)} busy"
 
 
 def _controller(cell: Cell) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _controller(cell: Cell) -> Iterator[str]:
     during = demand[(demand["time_s"] >= cell.lead_in_s) & (demand["time_s"] <= cell.samples["start_s"].max())]
     unknown = float(during["demand_rpm"].isna().mean()) if len(during) else 0.0
     if unknown > 0.1:
-        yield f"the controller did not know the demand in {unknown:.0%} of its ticks"
+        yield f"the controller did not know the demand in {wording.percent(unknown, 0)} of its ticks"
 
 
 def link_doubts(run: Run) -> list[str]:

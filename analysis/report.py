@@ -1,45 +1,58 @@
 """report.html: one self-contained file, its words from `analysis.findings`, its figures as SVG inside."""
 
 import json
+import re
 import shlex
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from analysis import figures, findings, reliability, wording
 from analysis.load import Run
-from analysis.metrics import CONFIDENCE, comparisons, merits
+from analysis.metrics import CONFIDENCE, Measured
 from analysis.paths import REPORT_TEMPLATE, TEMPLATES
 from analysis.timeline import timeline
 
+NUMBER_AND_UNIT = re.compile(r"(\d) (%|ms|s)(?=\W|$)")
 
-def report(run: Run) -> bytes:
-    """Return the report of `run` as HTML; the same run gives the same bytes."""
+
+def report(measured: Measured) -> bytes:
+    """Return the report of a run as HTML; the same run gives the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(REPORT_TEMPLATE).render(_context(run)).encode()
+    return environment.get_template(REPORT_TEMPLATE).render(_context(measured)).encode()
 
 
-def _context(run: Run) -> dict[str, Any]:
-    by_variant, compared = merits(run), comparisons(run)
+def _unbroken(value: Any) -> Any:
+    """Keep a number and its unit on one line."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return NUMBER_AND_UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", value)
+
+
+def _context(measured: Measured) -> dict[str, Any]:
+    run = measured.run
     return {
         "experiment": run.experiment,
         "run_id": run.run_id,
         "origin": run.busiest_origin,
-        "headline": findings.headline(run, by_variant, compared),
-        "cards": findings.cards(by_variant, compared),
+        "headline": findings.headline(measured),
+        "cards": findings.cards(measured),
         "doubts": reliability.doubts(run),
         "timeline": _inline(timeline(run)),
-        "bars": _inline(figures.bars(run)),
-        "rows": findings.table(run, by_variant, compared),
+        "bars": _inline(figures.bars(measured)),
+        "rows": findings.table(measured),
         "published": findings.PUBLISHED,
         "confidence": wording.percent(CONFIDENCE, 0),
-        "one_repeat": all(len(repeats) == 1 for repeats in by_variant.values()),
+        "one_repeat": all(len(repeats) == 1 for repeats in measured.merits.values()),
         "timeouts": sorted({wording.ms(cell.timeout_ms) for cell in run.cells}),
         "sites": run.sites,
         "served": findings.served(run),
@@ -51,8 +64,8 @@ def _context(run: Run) -> dict[str, Any]:
     }
 
 
-def _inline(figure: figures.Figure) -> jinja2.utils.markupsafe.Markup:
-    return jinja2.utils.markupsafe.Markup(figures.to_inline(figure))
+def _inline(figure: Figure) -> Markup:
+    return Markup(figures.to_inline(figure))  # noqa: S704 - our own SVG; every name in it is drawn, not written
 
 
 def _link(link: Any) -> dict[str, str]:
@@ -62,8 +75,8 @@ def _link(link: Any) -> dict[str, str]:
         "peer": str(link["to"]),
         "configured": wording.ms(link["rtt_ms"]),
         "measured": wording.ms(link["measured_rtt_ms"]),
-        "p95": wording.ms(p95_ms) if isinstance(p95_ms, int | float) else "–",
-        "samples": f"{samples:,}" if isinstance(samples, int) else "–",
+        "p95": wording.ms(p95_ms) if isinstance(p95_ms, int | float) else wording.NOTHING,
+        "samples": f"{samples:,}" if isinstance(samples, int) else wording.NOTHING,
     }
 
 
@@ -80,7 +93,7 @@ def _cells(run: Run) -> list[dict[str, str]]:
             "lateness_p50": wording.ms(float(cell.samples["lateness_ms"].median())),
             "lateness_p99": wording.ms(reliability.lateness_p99_ms(cell)),
             "lateness_max": wording.ms(float(cell.samples["lateness_ms"].max())),
-            "stopped_by": str(cell.load_summary.get("stopped_by", "–")),
+            "stopped_by": str(cell.load_summary.get("stopped_by", wording.NOTHING)),
             "verdict": "in doubt" if any(doubt.cell == cell.name for doubt in found) else "reliable",
         }
         for cell in run.cells

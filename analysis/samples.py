@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from spillover.model import SpilloverError
 
 TEXT_COLUMNS = ("request_id", "origin", "serving_site", "error")

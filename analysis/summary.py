@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from analysis.load import Cell, Run
-from analysis.metrics import CONFIDENCE, Comparison, Merit, comparisons, merit
+from analysis.load import Cell
+from analysis.metrics import CONFIDENCE, Comparison, Measured, Merit
 from analysis.reliability import Doubt, doubts, lateness_p99_ms
 
 PROVENANCE_FIELDS = (
@@ -21,14 +21,16 @@ PROVENANCE_FIELDS = (
 )
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """Return the summary of `run`, ready for `to_json`."""
+def summary(measured: Measured) -> dict[str, Any]:
+    """Return the summary of a run, ready for `to_json`."""
+    run = measured.run
+    merits = {variant: iter(repeats) for variant, repeats in measured.merits.items()}
     found = doubts(run)
     return {
         "experiment": run.experiment,
         "run_id": run.run_id,
-        "cells": [_cell(cell, merit(cell), found) for cell in run.cells],
-        "comparisons": [_comparison(comparison) for comparison in comparisons(run)],
+        "cells": [_cell(cell, next(merits[cell.variant]), found) for cell in run.cells],
+        "comparisons": [_comparison(comparison) for comparison in measured.comparisons],
         "links": [dict(link) for link in run.links],
         "provenance": {name: run.document[name] for name in PROVENANCE_FIELDS if name in run.document},
     }

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from spillover.model import SpilloverError
 
 from analysis import documents
+from spillover.model import SpilloverError
 
 DEMAND_COLUMNS = ("time_s", "origin", "demand_rpm")
 WEIGHT_COLUMNS = ("time_s", "origin", "site", "weight", "weight_percent")

@@ -1,15 +1,19 @@
-"""The main figure: latency, RPM and weights over time. A column is a variant; a band is a baseline and what is compared
-with it. All panels of a row share one vertical axis over the whole figure, all panels of a column one time axis.
+"""The main figure: latency, RPM and weights over time.
+
+A column is a variant; a band is a baseline and what is compared with it. All panels of a row share one vertical axis
+over the whole figure, all panels of a column one time axis.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
@@ -24,7 +28,7 @@ MEDIAN_WINDOW_S = 5.0  # at least; a twenty-fourth of the step if that is longer
 RPM_WINDOW_S = 5.0
 ROW_HEIGHTS = (2.1, 1.15, 0.95)
 RUNNING_MEDIAN_COLOUR = "#b3261e"
-CONTROLLER_COLOUR = "#7a3e9d"
+CONTROLLER_LOOK: dict[str, Any] = {"color": "#7a3e9d", "linewidth": 1.2, "linestyle": (0, (4, 1.5))}
 LEAD_IN_COLOUR = "#f3f5f7"
 TIMES_MS = (1, 10, 100, 1_000, 10_000, 100_000)
 
@@ -44,11 +48,13 @@ def timeline(run: Run) -> Figure:
     bands = _bands(run)
     columns = max(len(band) for band in bands)
     scales = _scales(run)
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(WIDTH_IN, 0.55 + 5.0 * len(bands)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.05, h_pad=0.03)  # type: ignore[union-attr]
-        figure.legend(handles=_legend(scales), loc="outside upper left", ncols=4, columnspacing=1.6, handlelength=2.4)
-        for band, part in zip(bands, np.atleast_1d(figure.subfigures(len(bands), 1, hspace=0.04)), strict=True):
+    with mpl.rc_context(STYLE):
+        figure = Figure(
+            figsize=(WIDTH_IN, 0.55 + 5.0 * len(bands)), layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.03)
+        )
+        figure.legend(handles=_legend(scales), loc="outside upper left", ncols=5, columnspacing=1.4, handlelength=2.4)
+        parts = figure.subfigures(len(bands), 1, squeeze=False, hspace=0.04)[:, 0]
+        for band, part in zip(bands, parts, strict=True):
             axes = part.subplots(3, columns, sharex=True, sharey="row", height_ratios=ROW_HEIGHTS, squeeze=False)
             for column in range(columns):
                 if column < len(band):
@@ -127,7 +133,7 @@ def _latency(panel: Axes, cell: Cell, scales: _Scales) -> None:
         panel.plot(middle_s, median_ms, color=colour, linewidth=1.8)
     panel.set_yscale("log")
     panel.set_ylim(*scales.latency_ms)
-    panel.yaxis.set_major_locator(FixedLocator([time for time in TIMES_MS]))
+    panel.yaxis.set_major_locator(FixedLocator(TIMES_MS))
     panel.yaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s")
     )
@@ -156,8 +162,7 @@ def _rates(panel: Axes, run: Run, cell: Cell, scales: _Scales) -> None:
     edges_s, rpm = _rpm(cell, scales.origin)
     panel.stairs(rpm, edges_s - cell.lead_in_s, color=INK, linewidth=1.4, baseline=None)
     seen = cell.ticks.demand[cell.ticks.demand["origin"] == scales.origin]
-    panel.step(seen["time_s"] - cell.lead_in_s, seen["demand_rpm"], where="post", color=CONTROLLER_COLOUR, linewidth=1.2,
-               linestyle=(0, (4, 1.5)))  # fmt: skip
+    panel.step(seen["time_s"] - cell.lead_in_s, seen["demand_rpm"], where="post", **CONTROLLER_LOOK)
     capacity_rpm = run.capacity_rpm(scales.origin)
     if capacity_rpm is not None:
         panel.axhline(capacity_rpm, color=MUTED, linewidth=1.0, linestyle="-.")
@@ -212,23 +217,20 @@ def _shares(cell: Cell, scales: _Scales, ends_s: float) -> tuple[np.ndarray, dic
 
 def _legend(scales: _Scales) -> list[Line2D | Patch]:
     sites = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=f"{'kept at' if site == scales.origin else 'spilled to'} {site}")
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=_site_label(site, scales))
         for site, (colour, hatch) in site_looks(scales.sites).items()
-    ]  # fmt: skip
+    ]
     return [
         Line2D([], [], color=RUNNING_MEDIAN_COLOUR, linewidth=1.8, label="running median of the latency"),
         Line2D([], [], color=INK, marker="x", linestyle="", markersize=4, label="error (a time-out at its length)"),
         Line2D([], [], color=INK, linewidth=1.4, label="demand: requests that entered"),
-        Line2D(
-            [],
-            [],
-            color=CONTROLLER_COLOUR,
-            linewidth=1.2,
-            linestyle=(0, (4, 1.5)),
-            label="demand as the controller knew it",
-        ),
+        Line2D([], [], label="demand as the controller knew it", **CONTROLLER_LOOK),
         Line2D([], [], color=MUTED, linestyle="-.", label="measured capacity"),
         Line2D([], [], color=INK, linestyle=":", linewidth=1.2, label="RPM_max"),
         *sites,
         Patch(facecolor=LEAD_IN_COLOUR, edgecolor=GRID, label="lead-in (does not count)"),
     ]
+
+
+def _site_label(site: str, scales: _Scales) -> str:
+    return f"kept at {site}" if site == scales.origin else f"spilled to {site}"

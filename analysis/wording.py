@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+NOTHING = "\N{EN DASH}"
 
 
 def ms(value: float | None) -> str:
     """Return a time in the unit that suits it, three significant figures: ``87.2 ms``, ``28.1 s``."""
     if value is None:
-        return "–"
+        return NOTHING
     if abs(value) >= 1000:
         return f"{_three(value / 1000)} s"
     return f"{_three(value)} ms"
@@ -23,7 +25,7 @@ def _three(value: float) -> str:
 def percent(fraction: float | None, decimals: int = 1) -> str:
     """Return a fraction in per cent: ``96.3 %``."""
     if fraction is None:
-        return "–"
+        return NOTHING
     return f"{100 * fraction:.{decimals}f} %".replace("-", MINUS)
 
 
@@ -38,12 +40,12 @@ def change(reduction: float) -> str:
 
 
 def settings_of(policy: str, settings: Mapping[str, Any]) -> str:
-    """Return what distinguishes a variant, from its settings: ``window 1 s, period 1 s, RPM_max = 0.8 × capacity``."""
+    """Return what distinguishes a variant, from its settings: ``window 1 s, period 1 s, RPM_max = 0.8 x capacity``."""
     if policy == "local":
         return "no balancing"
     parts = [f"policy {policy}"]
     parts += [f"{name} {settings[key]:g} s" for name, key in (("window", "window_s"), ("period", "period_s"))
               if isinstance(settings.get(key), int | float)]  # fmt: skip
     if isinstance(settings.get("rpm_max_factor"), int | float):
-        parts.append(f"RPM_max = {settings['rpm_max_factor']:g} × capacity")
+        parts.append(f"RPM_max = {settings['rpm_max_factor']:g} {TIMES} capacity")
     return ", ".join(parts)
