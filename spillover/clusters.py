@@ -34,7 +34,7 @@ class ClusterError(SpilloverError):
 
     Attributes
     ----------
-    retry_after_s
+    retry_after_s : float or None
         Seconds that the server asked to wait (its Retry-After), or None.
     """
 
@@ -68,13 +68,13 @@ class Cluster:
 
     Parameters
     ----------
-    connect
+    connect : callable
         Reads the credentials and returns a client; called at the start, on a timer and after a 401.
-    timeout_s
+    timeout_s : float
         Deadline in seconds of each connection and of each wait for bytes of the answer.
-    renew_s
+    renew_s : float
         Age in seconds at which the credentials are read again, below the shortest life of a bound token (600 s).
-    clock
+    clock : callable
         Monotonic seconds.
     """
 
@@ -102,11 +102,11 @@ class Cluster:
 
         Parameters
         ----------
-        path
+        path : str, Path or None
             The file; None means what kubectl would take (``KUBECONFIG``, else ``~/.kube/config``).
-        context
+        context : str, optional
             None means the file's current context.
-        timeout_s
+        timeout_s : float
             See the class.
 
         Raises
@@ -145,13 +145,13 @@ class Cluster:
 
         Parameters
         ----------
-        namespace, name
+        namespace, name : str
             Of the VirtualService.
-        patch
+        patch : sequence of dict
             From `spillover.meshes.istio.json_patch`: a test of the resourceVersion, then weights and nothing else.
-        dry_run
+        dry_run : bool
             Let the server do everything (admission, validation) but store it.
-        api_version
+        api_version : str
             ``group/version`` to speak.
 
         Raises

@@ -77,15 +77,15 @@ def reconcile_weights(
 
     Parameters
     ----------
-    cluster
+    cluster : Cluster
         Where the VirtualService lives.
-    target
+    target : Target
         Which route of which VirtualService.
-    weights
+    weights : mapping of str to int
         By destination key; destinations that are not named keep theirs.
-    total
+    total : int
         What all weights of the route must sum to.
-    dry_run
+    dry_run : bool
         Let the server check the write, but not store it.
 
     Raises
@@ -120,15 +120,15 @@ def paper_weights(
 
     Parameters
     ----------
-    rpm
+    rpm : float
         Demand at the origin in requests per minute, measured before any split.
-    rpm_max
+    rpm_max : float
         Requests per minute that the origin serves well.
-    home
+    home : str
         Destination that serves the origin itself.
-    peers
+    peers : mapping of str to float
         Capacity in requests per minute by destination; only their ratio matters.
-    total
+    total : int
         What the weights sum to.
 
     Raises

@@ -22,9 +22,9 @@ def destination_key(route_destination: Mapping[str, Any], *, with_port: bool = F
 
     Parameters
     ----------
-    route_destination
+    route_destination : mapping
         One item of ``spec.http[].route``.
-    with_port
+    with_port : bool
         Append ``:port``, for the routes in which host and subset do not tell two entries apart.
 
     Raises
@@ -49,9 +49,9 @@ def read_weights(virtual_service: Mapping[str, Any], route: str | None = None) -
 
     Parameters
     ----------
-    virtual_service
+    virtual_service : mapping
         The object as the API server returns it.
-    route
+    route : str, optional
         The ``name`` of the HTTP route; None means the only one that has destinations.
 
     Raises
@@ -74,13 +74,13 @@ def set_weights(
 
     Parameters
     ----------
-    virtual_service
+    virtual_service : mapping
         The object as the API server returns it; it is not modified.
-    weights
+    weights : mapping of str to int
         Weight by destination key. Destinations of the route that are not named keep their weight.
-    route
+    route : str, optional
         See `read_weights`.
-    total
+    total : int
         What the weights of the whole route must sum to.
 
     Raises
