@@ -22,6 +22,7 @@ _MODULES = {
     "paper": "paper",
 }
 NAMES = tuple(_MODULES)
+DEFAULT = "paper"
 
 
 class Policy(Protocol):
