@@ -16,7 +16,7 @@ INK = "#1f2933"
 MUTED = "#66717e"
 GRID = "#dfe4ea"
 # Okabe and Ito's colours, told apart by every kind of colour vision; the hatches tell the same without any colour.
-SITE_LOOKS = (("#0072b2", ""), ("#e69f00", "////"), ("#56b4e9", "...."), ("#cc79a7", "xxxx"), ("#009e73", "----"))
+SITE_LOOKS = (("#0072b2", ""), ("#e69f00", "////"), ("#009e73", "...."), ("#cc79a7", "xxxx"), ("#56b4e9", "----"))
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
