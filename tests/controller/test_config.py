@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from controller_fakes import raw_config
+
+from spillover.controller.config import load_config, parse_config
+from spillover.model import Link, SpilloverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def change(raw: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    *parents, last = path.split("/")
+    place: Any = raw
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return raw
+
+
+def test_file_of_the_contract_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "controller.yml"
+    path.write_text(yaml.safe_dump(raw_config(tmp_path)))
+    config = load_config(path)
+    assert config.sites["edge1"].capacity_rpm == 600
+    assert config.model_links()[0] == Link("edge1", "edge2", 10.0)
+    assert config.model_settings().period_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("policy", "best", "policy must be one of .*, got 'best'"),
+        ("mode", "overflow", "mode must be 'weights', got 'overflow'"),
+        ("window_s", 0, r"window_s must be .*0.1, got 0"),
+        ("period_s", float("nan"), "period_s must be .*, got nan"),
+        ("total", 0, "total must be greater than or equal to 1, got 0|total must be .* 1, got 0"),
+        ("typo", 1, "typo must not be given: no such setting is known, got 1"),
+        ("sites", ..., "sites must be given, got none"),
+        ("sites/edge1/capacity_rpm", -5, "sites.edge1.capacity_rpm must be above 0, got -5"),
+        ("sites/edge1/capacity_rpm", "many", "sites.edge1.capacity_rpm must be .*number.*, got 'many'"),
+        ("sites/edge1/servers", 0, "sites.edge1.servers must be .* 1, got 0"),
+        ("sites/edge1/kubeconfig", ..., "sites.edge1.kubeconfig must be given .*, got none"),
+        ("sites/edge1/kubeconfig", "/nowhere/kubeconfig", "sites.edge1.kubeconfig must be a file, got '/nowhere"),
+        ("sites/edge1/collector_url", "edge1:8444", "sites.edge1.collector_url must .*, got 'edge1:8444'"),
+        ("sites/edge1/destinations/edge1", ..., "sites.edge1.destinations must name 'edge1' itself, got"),
+        ("sites/edge1/destinations/edge2", ..., "sites.edge1.destinations must name the linked site 'edge2', got"),
+        ("sites/edge1/destinations/mars", "x", "sites.edge1.destinations must name known sites, got 'mars'"),
+        ("links/0/to", "mars", r"links.edge1->mars.to must name a known site, got 'mars'"),
+        ("links/0/to", "edge1", "links must join each two different sites once, got 'edge1' to 'edge1'"),
+        ("links/0/rtt_ms", -1, r"links.0.rtt_ms must be .* 0, got -1"),
+    ],
+)
+def test_wrong_value_is_one_sentence_with_field_and_value(
+    tmp_path: Path, path: str, value: object, sentence: str
+) -> None:
+    with pytest.raises(SpilloverError, match=sentence) as caught:
+        parse_config(change(raw_config(tmp_path), path, value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "\x00"])
+def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "controller.yml"
+    path.write_text(text)
+    with pytest.raises(SpilloverError, match=r"config .* must be"):
+        load_config(path)
+
+
+def test_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpilloverError, match="config must be a readable file"):
+        load_config(tmp_path / "absent.yml")
+
+
+@pytest.mark.parametrize(
+    ("window_s", "period_s", "interval_s"),
+    [(1, 1, 1.0), (60, 60, 1.0), (0.5, 60, 0.5), (1, 2.5, 2.5 / 3), (5, 0.5, 0.5)],
+)
+def test_samples_are_taken_each_second_or_more_often(
+    tmp_path: Path, window_s: float, period_s: float, interval_s: float
+) -> None:
+    config = parse_config(raw_config(tmp_path, window_s=window_s, period_s=period_s))
+    assert config.interval_s == pytest.approx(interval_s)
+
+
+@pytest.mark.parametrize("period_s", [0.1, 1, 60, 3600])
+def test_deadlines_together_end_before_the_period(tmp_path: Path, period_s: float) -> None:
+    config = parse_config(raw_config(tmp_path, window_s=60, period_s=period_s))
+    assert config.read_deadline_s + config.write_deadline_s < period_s

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spillover.model import SpilloverError
+from spillover.sources.envoy import parse_requests_total
+from spillover.sources.fetch import SourceError
+
+SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
+TEXT = f"""# TYPE envoy_http_downstream_rq_total counter
+envoy_http_downstream_rq_total{{http_conn_manager_prefix="agent"}} 70
+
+envoy_http_downstream_rq_total{{http_conn_manager_prefix="outbound_0.0.0.0_8443"}} 9000
+{SERIES} 1234
+
+# TYPE envoy_http_downstream_rq_xx counter
+envoy_http_downstream_rq_xx{{envoy_response_code_class="2",http_conn_manager_prefix="outbound_0.0.0.0_8080"}} 5000
+# TYPE envoy_cluster_upstream_rq_total counter
+envoy_cluster_upstream_rq_total{{cluster_name="outbound|443||app.peers.internal"}} 77
+"""
+
+
+def test_only_the_client_listener_is_counted() -> None:
+    assert parse_requests_total(TEXT) == 1234
+
+
+def test_another_listener_can_be_named() -> None:
+    assert parse_requests_total(TEXT, "outbound_0.0.0.0_8443") == 9000
+
+
+def test_series_with_further_labels_are_summed() -> None:
+    text = (
+        'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080",pod="a"} 3\n'
+        'envoy_http_downstream_rq_total{pod="b",http_conn_manager_prefix="outbound_0.0.0.0_8080"} 4\n'
+    )
+    assert parse_requests_total(text) == 7
+
+
+def test_zero_is_a_count() -> None:
+    assert parse_requests_total(f"{SERIES} 0\n") == 0
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "-1", "1.5", "1e300"])
+def test_value_that_no_counter_has_is_named(value: str) -> None:
+    with pytest.raises(SourceError, match="must be a whole number of 0 or more, got"):
+        parse_requests_total(f"{SERIES} {value}\n")
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "<html>502</html>", TEXT.replace("8080", "80")])
+def test_text_without_the_series_is_missing_not_zero(text: str) -> None:
+    with pytest.raises(SourceError, match="is not among the statistics"):
+        parse_requests_total(text)
+
+
+@pytest.mark.parametrize("end", [" abc\n", "\n", '{http_conn_manager_prefix="out'])
+def test_broken_line_is_missing(end: str) -> None:
+    with pytest.raises(SourceError):
+        parse_requests_total(f"{SERIES}{end}")
+
+
+@given(st.text())
+def test_any_text_gives_a_count_or_a_clear_error(text: str) -> None:
+    for body in (text, f"envoy_http_downstream_rq_total{text}"):
+        with suppress(SpilloverError):
+            assert parse_requests_total(body) >= 0

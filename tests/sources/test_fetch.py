@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import respx
+from werkzeug import Response
+
+from spillover.sources.fetch import SourceError, fetch_text, http_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_httpserver import HTTPServer
+
+URL = "http://site.internal/x"
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with http_client(0.3) as opened:
+        yield opened
+
+
+def fetch(client: httpx.Client, url: str = URL, *, max_bytes: int = 100) -> str:
+    return fetch_text(client, url, deadline_s=0.3, max_bytes=max_bytes)
+
+
+def test_body_is_returned(client: httpx.Client, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/x").respond_with_data("hello")
+    assert fetch(client, httpserver.url_for("/x")) == "hello"
+
+
+@pytest.mark.parametrize("status", [301, 404, 500, 503])
+def test_other_status_is_an_error(client: httpx.Client, status: int) -> None:
+    with respx.mock:
+        respx.get(URL).respond(status, headers={"location": "http://elsewhere.internal/"})
+        with pytest.raises(SourceError, match=f"answered with status {status}"):
+            fetch(client)
+
+
+def test_body_above_the_limit_is_an_error(client: httpx.Client) -> None:
+    with respx.mock:
+        respx.get(URL).respond(text="y" * 101)
+        with pytest.raises(SourceError, match="more than 100 bytes"):
+            fetch(client)
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.RemoteProtocolError("cut")])
+def test_broken_connection_is_an_error(client: httpx.Client, error: Exception) -> None:
+    with respx.mock:
+        respx.get(URL).mock(side_effect=error)
+        with pytest.raises(SourceError, match=f"cannot be read: {error}"):
+            fetch(client)
+
+
+def test_silent_server_costs_the_deadline(client: httpx.Client, httpserver: HTTPServer) -> None:
+    def slow(_: object) -> Response:
+        time.sleep(1.0)
+        return Response("late")
+
+    httpserver.expect_request("/x").respond_with_handler(slow)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"did not answer within 0.3 s"):
+        fetch(client, httpserver.url_for("/x"))
+    assert time.monotonic() - began < 0.9
+
+
+def test_dripping_server_costs_little_more_than_the_deadline(client: httpx.Client, httpserver: HTTPServer) -> None:
+    def drip(_: object) -> Response:
+        def parts() -> Iterator[bytes]:
+            for _ in range(60):
+                time.sleep(0.05)
+                yield b"z"
+
+        return Response(parts())
+
+    httpserver.expect_request("/x").respond_with_handler(drip)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"did not (answer|finish its answer) within 0\.3 s"):
+        fetch(client, httpserver.url_for("/x"))
+    assert time.monotonic() - began < 1.0
+
+
+def test_text_that_is_no_utf8_is_still_text(client: httpx.Client) -> None:
+    with respx.mock:
+        respx.get(URL).respond(content=b"\xff\xfe")
+        assert fetch(client) == "\ufffd\ufffd"
