@@ -131,7 +131,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 try:
     from spillover.clusters import Cluster
     from spillover.model import SpilloverError
-    from spillover.reconcile import Change, Target, paper_weights, reconcile_weights
+    from spillover.reconciliation import Change, Target, paper_weights, reconcile_weights
 except ImportError as missing:
     IMPORT_ERROR: str | None = traceback.format_exc()
     MISSING = (missing.name or "spillover").partition(".")[0]

@@ -17,7 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 from fixtures.apiserver import ApiServer, free_port, write_kubeconfig
 
 from spillover.clusters import Cluster
-from spillover.reconcile import ATTEMPTS
+from spillover.reconciliation import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -377,7 +377,7 @@ def test_an_endless_conflict_is_given_up(
 def test_a_missing_library_is_named(
     run_module: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    for name in ("spillover.clusters", "spillover.reconcile"):
+    for name in ("spillover.clusters", "spillover.reconciliation"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
     result = run_module(namespace="default", name="svc1", weights=WANTED)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spillover.clusters import Cluster, Conflict, Unreachable
 from spillover.meshes import istio
 from spillover.model import SpilloverError
-from spillover.reconcile import ATTEMPTS, Target, paper_weights, reconcile_weights
+from spillover.reconciliation import ATTEMPTS, Target, paper_weights, reconcile_weights
 
 TARGET = Target("default", "svc1")
 WANTED = {"a": 25, "b": 75}
