@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "controller": "Run the controller: read every site, decide, write weights.",
-    "collector": "Run the collector of one site: serve the sum of its gateways' requests.",
+    "collector": "Run a site's collector: serve its demand as one counter.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
     "simulate": "Run one scenario with simulated sites.",
     "sweep": "Run many simulations: policies x seeds x parameters.",

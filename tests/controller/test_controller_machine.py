@@ -153,4 +153,4 @@ class ControllerMachine(RuleBasedStateMachine):
 
 
 TestControllerMachine = ControllerMachine.TestCase
-TestControllerMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestControllerMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
