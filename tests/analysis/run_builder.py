@@ -98,7 +98,7 @@ def _write_cell(directory: Path, plan: Plan, repeat: int, seed: int, number: int
     _write_rows(cell / "samples.csv", rows)
     _write_json(cell / "load-summary.json", {
         "requests": len(rows), "started_at_s": STARTED_AT_S, "ended_at_s": STARTED_AT_S + plan.duration_s + 30,
-        "lateness_p99_ms": 4.0, "workers": 2, "stopped_by": "completed",
+        "lateness_p99_ms": 4.0, "workers": 2, "stopped_by": "duration", "planned": len(rows),
     })  # fmt: skip
     _write_json(cell / "cell.json", {"started_at_s": STARTED_AT_S})
     if plan.policy != "local":

@@ -97,12 +97,12 @@ def test_the_bootstrap_is_repeatable():
 def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says():
     generator = np.random.default_rng(3)
     covered = np.zeros(2)
-    for _ in range(100):
+    for _ in range(60):
         ours, theirs = [generator.exponential(100, 200)], [generator.exponential(1000, 200)]
-        intervals = bootstrap_intervals(ours, theirs, resamples=200)
+        intervals = bootstrap_intervals(ours, theirs, resamples=100)
         covered += [low < 0.9 < high for low, high in intervals]
-    assert (covered >= 88).all()
-    assert (covered <= 99).all()
+    assert (covered >= 51).all()
+    assert (covered < 60).all()
 
 
 def test_repeats_that_differ_widen_the_interval():

@@ -47,6 +47,16 @@ def test_doubtful_samples_are_told(run_directory, change, words):
     assert any(words in sentence for sentence in sentences(run_directory))
 
 
+def test_planned_requests_that_were_never_sent_are_told(run_directory):
+    edit_json(run_directory / "cells" / CELL / "load-summary.json", planned=520)
+    assert sentences(run_directory) == {"10 of 520 planned requests have no row"}
+
+
+def test_the_generators_own_word_on_its_lateness_counts(run_directory):
+    edit_json(run_directory / "cells" / CELL / "load-summary.json", lateness_p99_ms=80)
+    assert any("p99 of the lateness is 80.0 ms" in sentence for sentence in sentences(run_directory))
+
+
 def test_a_load_that_stopped_early_is_told(run_directory):
     edit_json(run_directory / "cells" / CELL / "load-summary.json", stopped_by="max_requests")
     assert sentences(run_directory) == {"the load stopped early (stopped by: max_requests)"}

@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from run_builder import edit_json
@@ -53,26 +55,31 @@ def test_every_part_is_there(html, words):
     assert words in html
 
 
-def test_doubts_stand_at_the_top(run_directory):
-    edit_json(run_directory / "cells" / "02-paper-1s-seed7" / "load-summary.json", stopped_by="duration")
-    html = report(measure(load_run(run_directory))).decode()
-    assert html.index("the load stopped early") < html.index("<svg")
-    assert "No reason for doubt" not in html
+@pytest.fixture(scope="module")
+def doubtful_html(pristine_run, tmp_path_factory):
+    """A run that stopped early, of a tree with changes, with a variant whose name is an attack."""
+    directory = Path(shutil.copytree(pristine_run, tmp_path_factory.mktemp("doubtful") / "run"))
+    edit_json(directory / "cells" / "02-paper-1s-seed7" / "load-summary.json", stopped_by="hard_stop")
+    cells = json.loads((directory / "run.json").read_text())["cells"]
+    cells[1]["variant"] = "<script>alert(1)</script> $x_1$"
+    git = {"revision": "abc", "dirty": True}
+    edit_json(directory / "run.json", cells=cells, git=git, command="make site PROFILE=short")
+    return report(measure(load_run(directory))).decode()
 
 
-def test_uncommitted_changes_are_told(run_directory):
-    edit_json(run_directory / "run.json", git={"revision": "abc", "dirty": True}, command="make site PROFILE=short")
-    html = report(measure(load_run(run_directory))).decode()
-    assert "with uncommitted changes" in html
-    assert "make site PROFILE=short" in html
+def test_doubts_stand_at_the_top(doubtful_html):
+    assert doubtful_html.index("the load stopped early") < doubtful_html.index("<svg")
+    assert "No reason for doubt" not in doubtful_html
 
 
-def test_names_cannot_break_the_page(run_directory):
-    document = json.loads((run_directory / "run.json").read_text())
-    document["cells"][1]["variant"] = "<script>alert(1)</script> $x_1$"
-    edit_json(run_directory / "run.json", cells=document["cells"])
-    html = report(measure(load_run(run_directory))).decode()
-    assert "<script" not in html
+def test_uncommitted_changes_and_the_command_are_told(doubtful_html):
+    assert "with uncommitted changes" in doubtful_html
+    assert "make site PROFILE=short" in doubtful_html
+
+
+def test_names_cannot_break_the_page(doubtful_html):
+    assert "<script" not in doubtful_html
+    assert "&lt;script&gt;" in doubtful_html
 
 
 def test_the_same_run_gives_the_same_report(pristine_run, html):

@@ -18,16 +18,21 @@ def run(pristine_run):
     return load_run(pristine_run)
 
 
-def test_every_variant_has_latency_rpm_and_weights_on_one_time_axis(run):
-    visible = panels(timeline(run))
+@pytest.fixture(scope="module")
+def figure(run):
+    return timeline(run)
+
+
+def test_every_variant_has_latency_rpm_and_weights_on_one_time_axis(figure):
+    visible = panels(figure)
     assert len(visible) == 3 * 3
     limits = {panel.get_xlim() for panel in visible[0::3]}
     assert len(limits) == 1
 
 
-def test_variants_share_the_scale_of_each_row(run):
+def test_variants_share_the_scale_of_each_row(figure):
     for row in range(3):
-        row_of_panels = panels(timeline(run))[3 * row : 3 * row + 3]
+        row_of_panels = panels(figure)[3 * row : 3 * row + 3]
         assert len({panel.get_ylim() for panel in row_of_panels}) == 1
 
 
@@ -42,14 +47,14 @@ def test_a_short_load_without_a_lead_in_can_be_drawn(tmp_path):
     assert figures.to_bytes(timeline(load_run(build_run(tmp_path, (plan,)))), "png").startswith(b"\x89PNG")
 
 
-def test_the_picture_is_whole_svg_and_always_the_same(run):
-    first, second = figures.to_bytes(timeline(run)), figures.to_bytes(timeline(run))
+def test_the_picture_is_whole_svg_and_always_the_same(run, figure):
+    first, second = figures.to_bytes(figure), figures.to_bytes(timeline(run))
     assert first == second
     assert ET.fromstring(first).tag.endswith("svg")  # noqa: S314 - our own output
 
 
-def test_the_legend_uses_the_words_of_the_design(run):
-    words = {text.get_text() for legend in timeline(run).legends for text in legend.get_texts()}
+def test_the_legend_uses_the_words_of_the_design(figure):
+    words = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert {"kept at edge1", "spilled to edge2", "spilled to cloud", "RPM_max", "measured capacity"} <= words
 
 

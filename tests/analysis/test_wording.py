@@ -5,8 +5,8 @@ from analysis import wording
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.5, "0.50 ms"), (9.999, "10.0 ms"), (87.24, "87.2 ms"), (226.4, "226 ms"), (1061.7, "1.06 s"), (28_149, "28.1 s"),
-     (120_000, "120 s"), (None, "\N{EN DASH}")],
+    [(0.5, "0.50 ms"), (9.999, "10.0 ms"), (87.24, "87.2 ms"), (226.4, "226 ms"), (1061.7, "1.06 s"),
+     (28_149, "28.1 s"), (120_000, "120 s"), (None, "\N{EN DASH}")],
 )  # fmt: skip
 def test_times_have_the_unit_that_suits_them(value, words):
     assert wording.ms(value) == words
