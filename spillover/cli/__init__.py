@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "controller": "Run the controller: read every site, decide, write weights.",
     "collector": "Run a site's collector: serve its demand as one counter.",
+    "experiment": "Show the cells of an experiment, or the load of one of them.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
     "simulate": "Run one scenario with simulated sites.",
     "sweep": "Run many simulations: policies x seeds x parameters.",
