@@ -1,0 +1,49 @@
+"""What a simulation is measured against: the static optimum and the bounds that no policy can beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spillover.model import Link, Settings, Site, Snapshot
+from spillover.optimum import static
+from spillover.simulator.scenario import Users, constant_rps
+
+if TYPE_CHECKING:
+    from spillover.simulator.scenario import Scenario
+
+
+def optimum_mean_ms(scenario: Scenario) -> float | None:
+    """Mean latency of the best split by chance; None where rates vary, sites fail, or a site would saturate.
+
+    It is that of ``spillover decide --optimum``: M/M/c sites that may be used up to ``max_utilisation``.
+    """
+    rates = constant_rates(scenario)
+    if rates is None or any(event.capacity_factor is not None for event in scenario.events):
+        return None
+    return static.solve(steady_snapshot(scenario, rates)).mean_ms
+
+
+def constant_rates(scenario: Scenario) -> dict[str, float] | None:
+    """Return the demand of each origin where all are constant, else None."""
+    rates = dict.fromkeys(scenario.sites, 0.0)
+    for origin, arrivals in scenario.arrivals.items():
+        rate = None if isinstance(arrivals, Users) else constant_rps(arrivals)
+        if rate is None:
+            return None
+        rates[origin] = rate
+    return rates
+
+
+def steady_snapshot(scenario: Scenario, demand_rps: dict[str, float]) -> Snapshot:
+    """Return the scenario as a snapshot with true capacities and the demand given."""
+    sites = {
+        name: Site(name, site.capacity_rps, demand_rps=demand_rps[name], servers=site.servers)
+        for name, site in scenario.sites.items()
+    }
+    links = tuple(Link(link.origin, link.peer, link.rtt_ms, link.cost) for link in scenario.links)
+    settings = Settings(
+        max_utilisation=scenario.settings.max_utilisation,
+        cost_weight_ms=scenario.settings.cost_weight_ms,
+        period_s=scenario.control.period_s,
+    )
+    return Snapshot(sites, links, settings)
