@@ -56,7 +56,7 @@ def test_help_lists_every_command_without_importing_any() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    for name in ("controller", "collector", "decide", "simulate", "sweep"):
+    for name in ("controller", "collector", "decide", "experiment"):
         assert f"  {name}" in ended.stdout
 
 
