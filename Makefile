@@ -77,6 +77,6 @@ $(VENV)/.installed: requirements/dev.lock requirements/uv.lock pyproject.toml
 	  || { echo "Spillover needs Python 3.11 or newer, this machine has $$(python3 --version)." >&2; exit 2; }
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode --requirements requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
