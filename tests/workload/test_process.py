@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -35,10 +36,10 @@ def free_port():
 
 
 @contextlib.contextmanager
-def service():
+def service(**options):
     port = free_port()
     environ = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "SITE_NAME": "edge1", "DRAIN_S": "0"}
-    with subprocess.Popen([sys.executable, "-m", "workload"], cwd=ROOT, env=environ) as process:
+    with subprocess.Popen([sys.executable, "-m", "workload"], cwd=ROOT, env=environ, **options) as process:
         try:
             for _ in range(200):
                 with contextlib.suppress(httpx.TransportError):
@@ -124,6 +125,15 @@ def test_1500_waiting_photos_fit_into_a_small_pod():
     assert waiting >= 1400
     assert peak_mib < 256
     assert slowest_s < 1
+
+
+def test_a_low_soft_limit_of_open_files_does_not_bound_the_queue():
+    def lower_soft_limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    with service(preexec_fn=lower_soft_limit) as (process, _port):
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 64
 
 
 def test_a_setting_that_cannot_be_used_ends_the_process_with_one_sentence():
