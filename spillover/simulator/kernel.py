@@ -203,9 +203,10 @@ def weighted_link(state: State, i: int) -> int:
 def expected_work_s(site: Record) -> float:
     """Return the time that one more request takes at a site, with those present and on their way in front of it."""
     speed: float = site.server_rps * site.factor
+    share: float = (site.committed + 1) / site.servers
     if site.shared:
-        return max(1.0, (site.committed + 1) / site.servers) / speed
-    return (1.0 + max(0.0, (site.committed - site.servers + 1) / site.servers)) / speed
+        return max(1.0, share) / speed
+    return (1.0 + max(0.0, share - 1.0)) / speed
 
 
 @compiled

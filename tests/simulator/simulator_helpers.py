@@ -67,3 +67,14 @@ def interval(values: Sequence[float], level: float = 0.99) -> tuple[float, float
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * error
     return mean - reach, mean + reach
+
+
+def even_work(capacity_rps: float, servers: int = 1, **more: Any) -> dict[str, Any]:
+    """A site at which every request takes the same time."""
+    return site(capacity_rps, servers, service={"distribution": "deterministic"}, **more)
+
+
+def served_by(run: Run) -> dict[str, int]:
+    """Requests answered, by the site that did."""
+    answered = run.requests["destination"][run.requests["status"] == 1]
+    return {name: int(np.count_nonzero(answered == index)) for index, name in enumerate(run.scenario.sites)}
