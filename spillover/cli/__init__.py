@@ -21,7 +21,6 @@ _COMMANDS = {
     "collector": "Run a site's collector: serve its demand as one counter.",
     "experiment": "Show the cells of an experiment, or the load of one of them.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
-    "simulate": "Run one scenario with simulated sites.",
 }
 """Name of the command, of its module in this package and of the function in that module; the line shown by --help."""
 

@@ -20,10 +20,9 @@ State = dict[str, Any]
 _MODULES = {
     "local": "local",
     "paper": "paper",
-    "cooperative": "cooperative",
 }
 NAMES = tuple(_MODULES)
-DEFAULT = "cooperative"
+DEFAULT = "paper"
 
 
 class Policy(Protocol):
