@@ -20,9 +20,10 @@ State = dict[str, Any]
 _MODULES = {
     "local": "local",
     "paper": "paper",
+    "cooperative": "cooperative",
 }
 NAMES = tuple(_MODULES)
-DEFAULT = "paper"
+DEFAULT = "cooperative"
 
 
 class Policy(Protocol):

@@ -38,6 +38,8 @@ class Draft:
         Weights by edge; left out, the fractions by largest remainder.
     price : array, optional
         Marginal seconds of one more request at each site; left out, that of its queue.
+    limit : array, optional
+        The most load that each site may take, for the grants; left out, its usable capacity.
     spills : bool
         False for a policy that never spills: it has neither bucket nor grants.
     """
@@ -48,6 +50,7 @@ class Draft:
     bucket: Floats | None = None
     units: Ints | None = None
     price: Floats | None = None
+    limit: Floats | None = None
     spills: bool = True
     shed_by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     saturated: bool = False
@@ -74,7 +77,7 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
     thresholds = home_thresholds(layout, price)
     units = to_units(layout, fraction, total) if draft.units is None else draft.units
     bucket = default_bucket(layout, flow, thresholds) if draft.bucket is None else draft.bucket
-    grants = headroom_grants(layout, flow)
+    grants = headroom_grants(layout, flow, layout.usable if draft.limit is None else draft.limit)
     if not draft.spills:
         bucket, grants = np.full(layout.size, np.nan), np.zeros_like(grants)
     links = slice(layout.size, None)
@@ -127,15 +130,15 @@ def default_bucket(layout: Layout, flow: Floats, thresholds: Floats) -> Floats:
     return np.where(np.isfinite(lowest), bucket, np.nan)
 
 
-def headroom_grants(layout: Layout, flow: Floats) -> Floats:
+def headroom_grants(layout: Layout, flow: Floats, limit: Floats) -> Floats:
     """Return by edge the most guests that the peer takes: what was decided, and an equal part of what is left.
 
-    Their sum is at most the peer's usable capacity less the load that it keeps for itself.
+    Their sum is at most the peer's limit less the load that it keeps for itself.
     """
     size = layout.size
     guest = flow.copy()
     guest[:size] = 0.0
-    headroom = np.maximum(layout.usable - flow[:size], 0.0)
+    headroom = np.maximum(limit - flow[:size], 0.0)
     guests = layout.by_destination(guest)
     asked = np.bincount(layout.destination[size:], minlength=size)
     scale = np.minimum(1.0, headroom / np.maximum(guests, 1e-300))

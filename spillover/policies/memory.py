@@ -58,7 +58,9 @@ def last_split(layout: Layout, memory: Mapping[str, Any]) -> tuple[Floats, Bools
     fraction[layout.usable[layout.destination] <= 0.0] = 0.0
     whole = layout.by_origin(fraction)
     known = whole > 0.0
-    return fraction / np.where(known, whole, 1.0)[layout.origin], known
+    # A whole that is 1 but for the last bit stays as it is: what is held must come out unchanged.
+    whole = np.where(known & (np.abs(whole - 1.0) > 1e-9), whole, 1.0)
+    return fraction / whole[layout.origin], known
 
 
 def _fraction(origin: str, peer: str, value: object) -> float:

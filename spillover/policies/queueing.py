@@ -41,13 +41,21 @@ def inverse_erlang_b(load: Floats, servers: Ints) -> Floats:
     Up to 64 servers by the recursion ``1/B_k = 1 + (k/a) / B_{k-1}``; above, by Gauss-Legendre quadrature of Fortet's
     integral ``1/B = int_0^inf e^{-u} (1 + u/a)^c du`` around its peak, which costs the same for any number of servers.
     """
-    result = np.ones_like(load)
     small = servers <= _RECURSION_LIMIT
+    # Sorted by the number of servers, the sites that go on with the recursion are always the first ones.
+    order = np.argsort(np.where(small, -servers, 0), kind="stable")
+    load, servers = load[order], servers[order]
+    inverse = np.ones_like(load)
+    going_on = np.searchsorted(-np.where(small[order], servers, 0), -np.arange(1, _RECURSION_LIMIT + 1), side="right")
     with np.errstate(over="ignore"):
-        for step in range(1, int(servers[small].max(initial=0)) + 1):
-            result = np.where((step <= servers) & small, 1.0 + step / load * result, result)
+        for step, many in enumerate(going_on[going_on > 0].tolist(), start=1):
+            inverse[:many] *= step / load[:many]
+            inverse[:many] += 1.0
         if not small.all():
-            result[~small] = _fortet(load[~small], servers[~small].astype(float))
+            large = ~small[order]
+            inverse[large] = _fortet(load[large], servers[large].astype(float))
+    result = np.empty_like(inverse)
+    result[order] = inverse
     return result
 
 

@@ -1,0 +1,331 @@
+"""The convex flow problem behind ``cooperative``, by an interior-point method in numpy alone.
+
+    min  sum_e x_e d_e + sum_j L_j(y_j) + sum_k M_k s_k
+    sum_{e from i} x_e + sum_{k of i} s_k = lambda_i,   y_j = sum_{e to j} x_e,
+    x >= 0,   0 <= s_k <= u_k,   y_j <= U_j
+
+``M_k`` lies above every price that the queues and links can produce, and rises with the importance of the class: so the
+least is shed first (an exact penalty), the least important first.
+
+Primal-dual Newton steps on the perturbed optimality conditions (Wright 1997), with ``x_e z_e = s zl = (u - s) zu =
+w_j q_j = epsilon`` and ``w = U - y``. Eliminating all but the sites' prices leaves one symmetric positive definite
+system of the size of the sites: a grounded Laplacian of the graph of links. Up to some hundred sites it is solved by
+elimination, above by conjugate gradients that never form it, so that the time stays close to linear in the links.
+Their preconditioner is the diagonal and, for each cluster of sites that large flows tie to one another, one coarse
+unknown: without it the price of a whole cluster moves slowly. Steps and tolerances are relative: a problem in other
+units takes the same steps.
+
+Small problems are solved to a relative gap of 1e-6. Large ones stop at 2e-2, and then lose the flows that the interior
+point has left on edges it is about to empty: that is nearly all of the gap. Measured at 1,000 sites against the optimum:
+0.2 % of the mean latency, and in overload 3 %, with what is shed within 0.05 % of the demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spillover.policies.queueing import CUT, Marginal, marginal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spillover.policies.queueing import Floats, Ints
+
+DENSE_SITES = 300
+_DENSE_GAP = 1e-6
+_LARGE_GAP = 2e-2
+_MOST_STEPS = 60
+_MOST_LARGE_STEPS = 25
+_TO_BOUNDARY = 0.99
+_GOOD_ENOUGH = 1e-3
+_EMPTYING = 1e-3
+"""An edge is about to be emptied when its x/z is this small beside the largest of its row."""
+
+_CONJUGATE_STEPS = 80
+_CONJUGATE_TOLERANCE = 1e-4
+_TIED = 3.0
+"""Two sites belong to one cluster when the flows tie their prices this many times as firmly as their queues do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A flow problem; every row and every column has at least one edge, and edges are sorted by row.
+
+    Parameters
+    ----------
+    row, column : arrays of int
+        Origin and destination by edge.
+    price : array
+        Seconds by edge.
+    demand : array
+        Requests per second by row, above 0.
+    servers, server_rps : arrays
+        The queue of each column.
+    room : array
+        The most that each column may take, above 0.
+    base : array
+        Load that lies on each column's queue beside these flows.
+    shed_row, shed_rank : arrays of int
+        Row and importance (0 is the least) of each part of the demand that may be shed.
+    shed_most : array
+        Size of that part, above 0.
+    """
+
+    row: Ints
+    column: Ints
+    price: Floats
+    demand: Floats
+    servers: Ints
+    server_rps: Floats
+    room: Floats
+    base: Floats
+    shed_row: Ints
+    shed_rank: Ints
+    shed_most: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A solution: flows by edge, what is shed by part, and the marginal seconds by column with its limit's price."""
+
+    flow: Floats
+    shed: Floats
+    price: Floats
+    steps: int
+    gap: float
+
+
+@dataclass(slots=True)
+class _Point:
+    """Primal and dual variables, in scaled units."""
+
+    x: Floats
+    z: Floats
+    s: Floats
+    t: Floats  # u - s, a variable of its own: the difference would lose its digits
+    low: Floats  # dual of s >= 0
+    high: Floats  # dual of s <= u
+    w: Floats
+    q: Floats  # dual of y <= U
+    nu: Floats
+
+
+def solve(problem: Problem) -> Flow:
+    """Solve the flow problem."""
+    return _Solver(problem).run()
+
+
+class _Solver:
+    """One run: scaled data, sums over rows and columns, and the Newton iteration."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.p = problem
+        self.rate = float(problem.demand.mean())
+        self.time = float((1.0 / problem.server_rps).mean())
+        self.rows, self.columns = len(problem.demand), len(problem.room)
+        self.dense = self.columns <= DENSE_SITES
+        self.cost = problem.price / self.time
+        self.demand = problem.demand / self.rate
+        self.room = problem.room / self.rate
+        self.most = problem.shed_most / self.rate
+        self.row_start = np.searchsorted(problem.row, np.arange(self.rows))
+        self.by_column = np.argsort(problem.column, kind="stable")
+        self.column_start = np.searchsorted(problem.column[self.by_column], np.arange(self.columns))
+        self.row_in = problem.row[self.by_column]
+        total = problem.room + problem.base
+        self.cut = np.clip(total / (problem.servers * problem.server_rps), 1e-9, CUT)
+        dearest = float(self.queue(self.room).slope.max())
+        penalty = dearest + 2.0 * min(self.columns, 30) * float(self.cost.max())
+        self.penalty = 2.0 * penalty * (1.0 + problem.shed_rank)
+
+    def queue(self, load: Floats) -> Marginal:
+        """Return L and its derivatives at a load of these flows, scaled."""
+        found = marginal(load * self.rate + self.p.base, self.p.servers, self.p.server_rps, self.cut)
+        unit = self.rate * self.time
+        return Marginal(found.number / unit, found.slope / self.time, found.curvature * self.rate / self.time)
+
+    def row_sum(self, values: Floats) -> Floats:
+        return np.add.reduceat(values, self.row_start)
+
+    def column_sum(self, values: Floats) -> Floats:
+        return np.add.reduceat(values.take(self.by_column), self.column_start)
+
+    def shed_sum(self, values: Floats) -> Floats:
+        return np.bincount(self.p.shed_row, values, minlength=self.rows).astype(float, copy=False)
+
+    def start(self) -> _Point:
+        """Return a point inside all limits: sites at most 80 % full, the rest of the demand shed, duals that fit."""
+        row, column, shed_row = self.p.row, self.p.column, self.p.shed_row
+        weight = self.room[column] / (1.0 + self.cost)
+        weight += 0.05 * (self.row_sum(weight) / np.bincount(row, minlength=self.rows))[row]
+        x = 0.95 * (self.demand / self.row_sum(weight))[row] * weight
+        x *= np.minimum(1.0, 0.8 * self.room / self.column_sum(x))[column]
+        s = self.most * (1.0 - self.row_sum(x) / self.demand)[shed_row]
+        load = self.column_sum(x)
+        w = self.room - load
+        epsilon = 0.1 * float((s * self.penalty).mean())
+        q = epsilon / w
+        there = self.cost + (self.queue(load).slope + q)[column]
+        nu = np.minimum.reduceat(there - epsilon / x, self.row_start)
+        above = self.penalty - nu[shed_row]
+        low = np.maximum(above + epsilon / (self.most - s), epsilon / s)
+        return _Point(x, there - nu[row], s, self.most - s, low, low - above, w, q, nu)
+
+    def run(self) -> Flow:
+        """Step until the gap is small, or until rounding errors keep it from falling."""
+        tolerance, most = (_DENSE_GAP, _MOST_STEPS) if self.dense else (_LARGE_GAP, _MOST_LARGE_STEPS)
+        at, centring, best, steps = self.start(), 0.3, np.inf, 0
+        kept, prices = at, at.w
+        while steps < most:
+            load = self.column_sum(at.x)
+            queue = self.queue(load)
+            products = float(at.x @ at.z + at.w @ at.q + at.s @ at.low + at.t @ at.high)
+            dual = self.cost + (queue.slope + at.q)[self.p.column] - at.nu[self.p.row] - at.z
+            gap = (products + float(at.x @ np.abs(dual))) / float(at.x @ self.cost + queue.number.sum())
+            if gap < best or not steps:
+                best, kept, prices = gap, replace(at), queue.slope + at.q
+            if gap <= tolerance or (gap > 10.0 * best and best < _GOOD_ENOUGH):
+                break
+            pairs = len(at.x) + len(at.w) + 2 * len(at.s)
+            length = self.move(at, load, queue, dual, centring * products / pairs)
+            centring = float(np.clip((1.0 - length) ** 2, 0.05, 0.7))
+            steps += 1
+        flow = kept.x if self.dense else self.emptied(kept)
+        return Flow(flow * self.rate, kept.s * self.rate, prices * self.time, steps, best)
+
+    def emptied(self, at: _Point) -> Floats:
+        """Return the flows without those that are on their way to zero: ``x`` small where ``z`` is not."""
+        ratio = at.x / at.z
+        largest = np.maximum.reduceat(ratio, self.row_start)
+        return np.where(ratio >= _EMPTYING * largest[self.p.row], at.x, 0.0)
+
+    def move(self, at: _Point, load: Floats, queue: Marginal, dual: Floats, epsilon: float) -> float:
+        """Take one damped Newton step towards the central point of ``epsilon``; return its length."""
+        row, column, shed_row = self.p.row, self.p.column, self.p.shed_row
+        theta = at.x / at.z
+        flow_push = epsilon / at.z - at.x - theta * dual
+        free = at.t
+        shed_theta = 1.0 / (at.low / at.s + at.high / free)
+        shed_dual = self.penalty - at.nu[shed_row] - at.low + at.high
+        shed_push = shed_theta * (epsilon / at.s - at.low - epsilon / free + at.high - shed_dual)
+        slack = self.room - load - at.w
+        bend = np.maximum(queue.curvature, 1e-9) + at.q / at.w
+        lift = epsilon / at.w - at.q - at.q * slack / at.w
+        short = self.demand - self.row_sum(at.x) - self.shed_sum(at.s)
+        row_diagonal = self.row_sum(theta) + self.shed_sum(shed_theta)
+        row_right = short - self.row_sum(flow_push) - self.shed_sum(shed_push)
+        right = self.column_sum(flow_push + theta * (row_right / row_diagonal)[row]) + lift / bend
+        dp = self.prices(theta, row_diagonal, bend, right)
+        dnu = (row_right + self.row_sum(theta * dp[column])) / row_diagonal
+        dx = theta * (dnu[row] - dp[column]) + flow_push
+        ds = shed_theta * dnu[shed_row] + shed_push
+        # What the prices say, not the sum of dx: an inexact solution must not push w against its limit.
+        dw = slack - (dp - lift) / bend
+        dq = (epsilon - at.w * at.q - at.q * dw) / at.w
+        dz = (epsilon - at.x * at.z - at.z * dx) / at.x
+        dlow = (epsilon - at.s * at.low - at.low * ds) / at.s
+        dhigh = (epsilon - free * at.high + at.high * ds) / free
+        primal = min(_reach(at.x, dx), _reach(at.s, ds), _reach(free, -ds), _reach(at.w, dw))
+        dualstep = min(_reach(at.z, dz), _reach(at.q, dq), _reach(at.low, dlow), _reach(at.high, dhigh))
+        # One length for both: the queues' curvature couples them.
+        length = min(primal, dualstep)
+        at.x, at.s, at.t = at.x + length * dx, at.s + length * ds, at.t - length * ds
+        at.w = at.w + length * dw
+        at.z, at.q, at.nu = at.z + length * dz, at.q + length * dq, at.nu + length * dnu
+        at.low, at.high = at.low + length * dlow, at.high + length * dhigh
+        return length
+
+    def prices(self, theta: Floats, row_diagonal: Floats, bend: Floats, right: Floats) -> Floats:
+        """Solve ``(diag(sum theta + 1/bend) - Theta' diag(1/row_diagonal) Theta) dp = right`` for the sites' prices."""
+        row, column = self.p.row, self.p.column
+        diagonal = self.column_sum(theta) + 1.0 / bend
+        if self.dense:
+            dense = np.zeros((self.rows, self.columns))
+            dense[row, column] = theta
+            matrix = np.diag(diagonal) - dense.T @ (dense / row_diagonal[:, None])
+            return np.asarray(np.linalg.solve(matrix, right), dtype=float)
+        theta_in, row_in = theta[self.by_column], self.row_in
+
+        def apply(v: Floats) -> Floats:
+            back = np.add.reduceat(theta * v.take(column), self.row_start) / row_diagonal
+            return diagonal * v - np.add.reduceat(theta_in * back.take(row_in), self.column_start)
+
+        own = np.maximum(diagonal - self.column_sum(theta**2 / row_diagonal[row]), 1e-12 * diagonal)
+        cluster, coarse = self.clusters(theta, row_diagonal, bend)
+
+        def precondition(v: Floats) -> Floats:
+            return v / own + (np.bincount(cluster, v, minlength=self.columns) / coarse)[cluster]
+
+        return conjugate_gradients(apply, right, precondition)
+
+    def clusters(self, theta: Floats, row_diagonal: Floats, bend: Floats) -> tuple[Ints, Floats]:
+        """Return each site's cluster, and the system's value for a common change of a cluster's prices.
+
+        A row ties the destination of its largest ``theta`` to its others, each with a conductance of
+        ``theta_largest * theta / row_diagonal``; where that is firm, they are of one cluster.
+        """
+        row, column = self.p.row, self.p.column
+        largest = np.maximum.reduceat(theta, self.row_start)
+        anchor = np.empty(self.rows, dtype=np.int64)
+        top = np.flatnonzero(theta == largest[row])
+        anchor[row[top]] = column[top]
+        here, ground = anchor[row], 1.0 / bend
+        tie = theta * (largest / row_diagonal)[row]
+        firm = (tie > _TIED * np.maximum(ground[column], ground[here])) & (column != here)
+        label = components(column[firm], here[firm], self.columns)
+        inside = label[column] == label[here]
+        within = self.row_sum(theta * inside)
+        out, whole = theta[~inside], row_diagonal[row[~inside]]
+        coarse = np.bincount(label, ground, minlength=self.columns)
+        coarse += np.bincount(label[anchor], within * (row_diagonal - within) / row_diagonal, minlength=self.columns)
+        coarse += np.bincount(label[column[~inside]], out * (whole - out) / whole, minlength=self.columns)
+        return label, np.maximum(coarse, 1e-300)
+
+
+def components(one: Ints, other: Ints, size: int) -> Ints:
+    """Return a label for each node such that joined nodes share it: the least of their numbers, in a few sweeps.
+
+    Chains too long for the sweeps get more than one label, which costs the preconditioner little.
+    """
+    label = np.arange(size)
+    for _ in range(8):
+        before = label.copy()
+        low = np.minimum(label[one], label[other])
+        np.minimum.at(label, one, low)
+        np.minimum.at(label, other, low)
+        label = label[label]
+        if bool((label == before).all()):
+            break
+    return label
+
+
+def _reach(values: Floats, change: Floats) -> float:
+    """Return how far along the change all values stay above 0, at most 1."""
+    steepest = float((change / values).min())
+    return 1.0 if steepest >= -_TO_BOUNDARY else _TO_BOUNDARY / -steepest
+
+
+def conjugate_gradients(
+    apply: Callable[[Floats], Floats], right: Floats, precondition: Callable[[Floats], Floats]
+) -> Floats:
+    """Solve a symmetric positive definite system to a relative residual (Hestenes and Stiefel 1952)."""
+    x = np.zeros_like(right)
+    residual = right.copy()
+    towards = precondition(residual)
+    direction = towards
+    product = float(residual @ towards)
+    goal = product * _CONJUGATE_TOLERANCE**2
+    for _ in range(_CONJUGATE_STEPS):
+        if product <= goal:
+            break
+        image = apply(direction)
+        step = product / float(direction @ image)
+        x += step * direction
+        residual -= step * image
+        towards = precondition(residual)
+        product, before = float(residual @ towards), product
+        direction = towards + (product / before) * direction
+    return x
