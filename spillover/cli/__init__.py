@@ -21,6 +21,8 @@ _COMMANDS = {
     "collector": "Run a site's collector: serve its demand as one counter.",
     "experiment": "Show the cells of an experiment, or the load of one of them.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
+    "simulate": "Run one scenario with simulated sites.",
+    "sweep": "Run many simulations: variants x parameters x seeds.",
 }
 """Name of the command, of its module in this package and of the function in that module; the line shown by --help."""
 

@@ -1,0 +1,1 @@
+"""Simulated sites, requests and proxies under the very policies that run in the daemon."""
