@@ -19,7 +19,13 @@ State = dict[str, Any]
 
 _MODULES = {
     "local": "local",
+    "static": "static",
     "paper": "paper",
+    "failover": "failover",
+    "waterfall": "waterfall",
+    "band": "band",
+    "l3": "l3",
+    "load-aware-locality": "load_aware_locality",
     "cooperative": "cooperative",
 }
 NAMES = tuple(_MODULES)

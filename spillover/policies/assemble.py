@@ -189,8 +189,8 @@ def _peer_order(layout: Layout, price: Floats, grants: Floats) -> dict[str, tupl
     edges = np.flatnonzero(usable_links(layout))
     cost = layout.price[edges] + price[layout.destination[edges]]
     order = edges[np.lexsort((edges, cost, grants[edges] <= TINY, layout.origin[edges]))]
-    result: dict[str, list[str]] = {name: [] for name in layout.names}
     names = layout.names
-    for origin, peer in zip(layout.origin[order].tolist(), layout.destination[order].tolist(), strict=True):
-        result[names[origin]].append(names[peer])
-    return {name: tuple(peers) for name, peers in result.items()}
+    peers = [names[index] for index in layout.destination[order].tolist()]
+    ends = np.searchsorted(layout.origin[order], np.arange(layout.size), side="right").tolist()
+    starts = [0, *ends[:-1]]
+    return {name: tuple(peers[start:end]) for name, start, end in zip(names, starts, ends, strict=True)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spillover.model import MISSING_PERIODS
 from spillover.policies.queueing import CUT, Bools, Floats, Ints, Marginal, marginal
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Layout:
         alphabetical = np.empty(len(names), dtype=np.int64)
         alphabetical[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
         links = snapshot.links
-        origin = np.array([place[link.origin] for link in links], dtype=np.int64)
-        peer = np.array([place[link.peer] for link in links], dtype=np.int64)
+        origin = np.fromiter((place[link.origin] for link in links), np.int64, len(links))
+        peer = np.fromiter((place[link.peer] for link in links), np.int64, len(links))
         rtt = np.array([link.rtt_ms for link in links], dtype=float) / 1000.0
         cost = np.array([link.cost for link in links], dtype=float) * (settings.cost_weight_ms / 1000.0)
         order = np.lexsort((alphabetical[peer], rtt, origin))
@@ -81,7 +82,7 @@ class Layout:
             usable=np.array([site.usable_rps(settings.max_utilisation) for site in sites], dtype=float),
             queue=np.array([site.queue for site in sites], dtype=float),
             healthy=np.array([site.healthy for site in sites], dtype=bool),
-            missing=np.array([snapshot.is_missing(name) for name in names], dtype=bool),
+            missing=np.array([site.age_s for site in sites]) > MISSING_PERIODS * settings.period_s,
             origin=np.concatenate((home, origin[order])),
             destination=np.concatenate((home, peer[order])),
             rtt=np.concatenate((zeros, rtt[order])),

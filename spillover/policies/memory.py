@@ -41,6 +41,8 @@ def last_split(layout: Layout, memory: Mapping[str, Any]) -> tuple[Floats, Bools
         If the remembered split is not a mapping of mappings of fractions.
     """
     split = memory.get("split", {})
+    if split == {}:
+        return np.zeros(len(layout.origin)), np.zeros(layout.size, dtype=bool)
     place = {name: index for index, name in enumerate(layout.names)}
     edge = {
         pair: index for index, pair in enumerate(zip(layout.origin.tolist(), layout.destination.tolist(), strict=True))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spillover.policies.assemble import Draft, decision, default_bucket, usable_links
+from spillover.policies.assemble import usable_links
 from spillover.policies.layout import Layout
-from spillover.policies.memory import hold_missing, recall, remember
-from spillover.policies.words import sentences
+from spillover.policies.memory import recall
+from spillover.policies.rival import finish
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -33,15 +33,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     """Apply the paper's rule to every origin (see ``spillover.policies.Policy``)."""
     memory = recall(NAME, state)
     layout = Layout.of(snapshot)
-    fraction = hold_missing(layout, split(layout), memory)
-    draft = Draft(
-        fraction=fraction,
-        shed=np.zeros(layout.size),
-        reasons=sentences(layout, fraction, _why(layout)),
-        bucket=_bucket(layout),
-    )
-    result = decision(NAME, layout, draft, total)
-    return result, remember(NAME, result.split)
+    return finish(NAME, layout, memory, split(layout), why=_why(layout), total=total, bucket=_bucket(layout))
 
 
 def home_share(demand_rps: Floats, limit_rps: Floats) -> Floats:
@@ -62,7 +54,7 @@ def split(layout: Layout) -> Floats:
 
 def _bucket(layout: Layout) -> Floats:
     """Return RPM_max as a rate, NaN for origins with no living peer."""
-    has_peer = np.isfinite(default_bucket(layout, np.zeros(len(layout.origin)), np.zeros(len(layout.origin))))
+    has_peer = layout.by_origin(usable_links(layout).astype(float)) > 0.0
     return np.where(has_peer, np.where(layout.healthy, layout.capacity, 0.0), np.nan)
 
 
@@ -70,9 +62,7 @@ def _why(layout: Layout) -> list[str]:
     why = []
     for index in range(layout.size):
         rpm, limit = 60.0 * layout.demand[index], 60.0 * layout.capacity[index]
-        if layout.missing[index]:
-            why.append("its sample is missing, the last split is held")
-        elif not layout.healthy[index]:
+        if not layout.healthy[index]:
             why.append("the application is dead here")
         elif rpm < limit:
             why.append(f"RPM {rpm:.0f} is below RPM_max {limit:.0f}")
