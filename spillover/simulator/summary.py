@@ -63,12 +63,25 @@ def summarise(run: Run) -> dict[str, Any]:
     }
 
 
-def within_slo_fraction(run: Run, slo_ms: float = SLO_MS) -> float | None:
-    """Return the share of all measured requests that were answered within the objective; None if there were none."""
+def extras(run: Run, slo_ms: float = SLO_MS) -> dict[str, float | None]:
+    """Return what a sweep records beside the summary.
+
+    Returns
+    -------
+    dict
+        ``within_slo_fraction`` of all measured requests, the longest latency ``max_ms`` of those served, the mean of
+        those that arrived in the last minute, and ``writes_per_minute`` of the whole run.
+    """
     measured = measured_requests(run)
-    latency_ms = 1000.0 * (measured["answered_s"] - measured["arrival_s"])
-    within = (measured["status"] == SERVED) & (latency_ms <= slo_ms)
-    return float(np.mean(within)) if len(measured) else None
+    served = measured[measured["status"] == SERVED]
+    latency_ms = 1000.0 * (served["answered_s"] - served["arrival_s"])
+    last = latency_ms[served["arrival_s"] >= run.scenario.duration_s - 60.0]
+    return {
+        "within_slo_fraction": float(np.count_nonzero(latency_ms <= slo_ms) / len(measured)) if len(measured) else None,
+        "max_ms": float(latency_ms.max()) if len(latency_ms) else None,
+        "last_minute_mean_ms": float(last.mean()) if len(last) else None,
+        "writes_per_minute": 60.0 * run.weight_writes / run.scenario.duration_s,
+    }
 
 
 def measured_requests(run: Run) -> NDArray[Any]:

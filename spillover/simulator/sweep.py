@@ -22,7 +22,7 @@ from spillover.model import SpilloverError
 from spillover.simulator import engine, scenario
 from spillover.simulator.scenario import Scenario, Strict
 from spillover.simulator.stability import home_share_deviation
-from spillover.simulator.summary import summarise, within_slo_fraction
+from spillover.simulator.summary import extras, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,7 +134,7 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 
 @functools.cache
 def sources_digest() -> str:
-    """Digest of the sources that a result depends on, as they were at the first call: a process runs what it imported."""
+    """Digest of the sources that a result depends on, as they were at the first call: what a process has imported."""
     digest = hashlib.sha256()
     for name in DEPENDS_ON:
         place = PACKAGE / name
@@ -149,7 +149,7 @@ def compute(cell: Cell) -> dict[str, Any]:
     return {
         **cell.labels,
         **summarise(run),
-        "within_slo_fraction": within_slo_fraction(run),
+        **extras(run),
         "home_share_deviation": home_share_deviation(run),
         "version": metadata.version("spillover"),
         "sources": sources_digest(),

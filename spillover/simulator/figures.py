@@ -1,0 +1,132 @@
+"""Figures of the sweeps, as SVG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+mpl.rcParams["svg.hashsalt"] = "spillover"  # the same figure gives the same bytes
+
+LOAD = "arrivals.edge1.0.rps"
+WIDTH_IN, HEIGHT_IN = 5.0, 3.6
+
+
+def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH_IN * len(titles), HEIGHT_IN), layout="constrained")
+    axes = figure.subplots(1, len(titles), squeeze=False)[0]
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title)
+    return figure, list(axes)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def latency_against_load(table: pd.DataFrame, path: Path) -> None:
+    """Mean (line) and p99 (dashed) against the rate at edge1, by policy; logarithmic, since overload has no end."""
+    groups = list(table.groupby("scenario", sort=False))
+    figure, axes = _panels([str(name) for name, _ in groups])
+    for axis, (_, rows) in zip(axes, groups, strict=True):
+        for variant, group in rows.groupby("variant", sort=False):
+            by_rate = group.groupby(LOAD)[["mean_ms", "p99_ms"]].mean()
+            (line,) = axis.plot(by_rate.index, by_rate["mean_ms"], marker=".", label=str(variant))
+            axis.plot(by_rate.index, by_rate["p99_ms"], linestyle="--", linewidth=0.8, color=line.get_color())
+        axis.set(xlabel="demand at edge1 (requests/s)", ylabel="latency (ms): mean, p99 dashed", yscale="log")
+        axis.set_ylim(50, 20_000)
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
+
+
+def stability_map(table: pd.DataFrame, path: Path) -> None:
+    """Draw the deviation of the share kept at home, by metrics window and control period: dark is restless."""
+    groups = list(table.groupby("variant", sort=False))
+    figure, axes = _panels([str(name) for name, _ in groups])
+    most = float(table["home_share_deviation"].max())
+    for axis, (_, rows) in zip(axes, groups, strict=True):
+        grid = rows.pivot_table(index="control.period_s", columns="control.window_s", values="home_share_deviation")
+        image = axis.imshow(grid.to_numpy(), origin="lower", cmap="viridis_r", vmin=0, vmax=most)
+        axis.set_xticks(range(len(grid.columns)), [f"{value:g}" for value in grid.columns])
+        axis.set_yticks(range(len(grid.index)), [f"{value:g}" for value in grid.index])
+        axis.set(xlabel="metrics window (s)", ylabel="control period (s)")
+        for (row, column), value in np.ndenumerate(grid.to_numpy()):
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize="x-small", color="grey")
+    figure.colorbar(image, ax=axes, label="deviation of the share kept at home")
+    _save(figure, path)
+
+
+def step_response(traces: dict[str, pd.DataFrame], path: Path) -> None:
+    """Mean latency of the requests of each second after a step, and the share kept at home, by policy.
+
+    ``traces`` holds frames with columns ``time_s``, ``latency_ms`` and ``home_share``.
+    """
+    figure, axes = _panels(["latency of requests by arrival", "share kept at home"])
+    for name, trace in traces.items():
+        axes[0].plot(trace["time_s"], trace["latency_ms"] / 1000, label=name)
+        axes[1].step(trace["time_s"], trace["home_share"], where="post")
+    axes[0].set(xlabel="time (s)", ylabel="latency (s)", yscale="log")
+    axes[1].set(xlabel="time (s)", ylabel="share served at home", ylim=(0, 1.05))
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
+
+
+def distance(table: pd.DataFrame, path: Path) -> None:
+    """Mean latency over that of ``sed``, by scenario and policy, with the static optimum as a line across."""
+    groups = list(table.groupby("scenario", sort=False))
+    variants = [str(name) for name in table["variant"].unique() if name != "sed"]
+    figure, (axis,) = _panels(["mean latency ÷ that of sed"])
+    figure.set_size_inches(2 * WIDTH_IN, 1.3 * HEIGHT_IN)
+    width = 0.8 / len(variants)
+    for place, (_, rows) in enumerate(groups):
+        sed_ms = rows[rows["variant"] == "sed"].set_index("seed")["mean_ms"]
+        for index, variant in enumerate(variants):
+            ours = rows[rows["variant"] == variant].set_index("seed")["mean_ms"]
+            axis.bar(place - 0.4 + (index + 0.5) * width, (ours / sed_ms).mean(), width, color=f"C{index}")
+        optimum = rows["optimum_mean_ms"].iloc[0] / sed_ms.mean()
+        axis.plot([place - 0.45, place + 0.45], [optimum, optimum], color="black")
+    axis.set_xticks(range(len(groups)), [str(name) for name, _ in groups], rotation=20, ha="right")
+    axis.set(ylim=(0.8, 3.0), ylabel="ratio (bars that leave the figure are cut)")
+    colours = [Patch(color=f"C{index}", label=name) for index, name in enumerate(variants)]
+    axis.legend(handles=[*colours, Line2D([], [], color="black", label="static optimum")], fontsize="small")
+    _save(figure, path)
+
+
+def pareto(tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """Mean latency against the spilled fraction, one point a setting of ``control``; the front is drawn through.
+
+    One table a trigger, all over the same scenarios.
+    """
+    names = [str(name) for name in tables[0]["scenario"].unique()]
+    figure, axes = _panels(names)
+    for axis, name in zip(axes, names, strict=True):
+        for index, table in enumerate(tables):
+            rows = table[table["scenario"] == name]
+            settings = [column for column in table.columns if column.startswith("control.")]
+            points = rows.groupby(settings)[["spilled_fraction", "mean_ms"]].mean()
+            front = pareto_front(points.to_numpy())
+            axis.scatter(points["spilled_fraction"], points["mean_ms"], s=8, color=f"C{index}")
+            axis.plot(front[:, 0], front[:, 1], color=f"C{index}", label=str(rows["variant"].iloc[0]))
+        lowest = min(table[table["scenario"] == name]["mean_ms"].min() for table in tables)
+        axis.set(xlabel="spilled fraction", ylabel="mean latency (ms)", ylim=(0.95 * lowest, 3 * lowest))
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
+
+
+def pareto_front(points: np.ndarray) -> np.ndarray:
+    """Return the points (n x 2, both coordinates to be small) that no other point beats in both, by the first."""
+    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
+    best = np.minimum.accumulate(ordered[:, 1])
+    leads = np.r_[True, ordered[1:, 1] < best[:-1]]
+    return ordered[leads]
