@@ -11,6 +11,7 @@ from spillover.optimum.bounds import (
     pooling_bound_ms,
     transport_bound_ms,
 )
+from spillover.optimum.instances import random_snapshot
 from spillover.optimum.static import Optimum, solve
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "lower_bound_ms",
     "necessary_spill_rps",
     "pooling_bound_ms",
+    "random_snapshot",
     "solve",
     "transport_bound_ms",
 ]

@@ -141,7 +141,7 @@ def headroom_grants(layout: Layout, flow: Floats, limit: Floats) -> Floats:
     headroom = np.maximum(limit - flow[:size], 0.0)
     guests = layout.by_destination(guest)
     asked = np.bincount(layout.destination[size:], minlength=size)
-    scale = np.minimum(1.0, headroom / np.maximum(guests, 1e-300))
+    scale = np.where(guests > headroom, headroom / np.where(guests > 0.0, guests, 1.0), 1.0)
     spare = np.maximum(headroom - guests, 0.0) / np.maximum(asked, 1)
     return guest * scale[layout.destination] + spare[layout.destination]
 

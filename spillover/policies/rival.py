@@ -47,7 +47,8 @@ def finish(
     bucket : array, optional
         Rate kept at home by origin, NaN for none.
     """
-    fraction = hold_missing(layout, fraction, memory)
+    idle = layout.demand <= 0.0
+    fraction = hold_missing(layout, np.where(idle[layout.origin], at_home(layout), fraction), memory)
     held = "its sample is missing, the last split is held"
     why = [held if missing else text for missing, text in zip(layout.missing.tolist(), why, strict=True)]
     draft = Draft(

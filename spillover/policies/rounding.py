@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from spillover.policies.queueing import Floats, Ints
 
 _ABOVE = 1.0 + 1e-9
+_MOST_MENDED = 1000
+"""Sites that are mended one by one, the fullest first: beyond that many it would take too long."""
 
 
 def to_units(layout: Layout, fraction: Floats, total: int) -> Ints:
@@ -53,7 +54,10 @@ def to_units(layout: Layout, fraction: Floats, total: int) -> Ints:
 
 
 def fit(layout: Layout, units: Ints, served: Floats, *, limit: Floats, total: int) -> Ints:
-    """Move single units away from sites that rounding has lifted above their limit, where another site has room.
+    """Move single units away from sites that rounding has lifted above their limit.
+
+    A unit moves where the site that gets it stays within its limit, or is at least filled less above it than the one
+    that gives it: when all sites are full, no whole units fit them all.
 
     Parameters
     ----------
@@ -75,52 +79,45 @@ def fit(layout: Layout, units: Ints, served: Floats, *, limit: Floats, total: in
     """
     size = served / total
     load = layout.by_destination(units * size[layout.origin])
+    over = np.flatnonzero(load > limit * _ABOVE)
+    if not len(over):
+        return units
     move = _Moves(layout, units.copy(), load, size, limit)
-    for site in _mendable(move):
+    worst = np.argsort(-load[over] / np.maximum(limit[over], 1e-300), kind="stable")
+    for site in over[worst[:_MOST_MENDED]].tolist():
         move.away_from(site)
     return move.units
 
 
-def _mendable(move: _Moves) -> list[int]:
-    """Return the sites above their limit that have a guest or an origin with another place to go."""
-    layout = move.layout
-    over = move.load > move.limit * _ABOVE
-    if not over.any():
-        return []
-    roomy = (move.limit - move.load)[layout.destination] >= move.size[layout.origin]
-    can_move = np.bincount(layout.origin[roomy], minlength=layout.size) > 0
-    source = over[layout.destination] & (move.units > 0) & can_move[layout.origin]
-    return np.unique(layout.destination[source]).tolist()  # type: ignore[no-any-return]
-
-
-@dataclass(slots=True)
 class _Moves:
     """Units by edge and the loads that follow from them, changed unit by unit."""
 
-    layout: Layout
-    units: Ints
-    load: Floats
-    size: Floats
-    limit: Floats
+    def __init__(self, layout: Layout, units: Ints, load: Floats, size: Floats, limit: Floats) -> None:
+        self.layout, self.units, self.load, self.size, self.limit = layout, units, load, size, limit
+        self.into = np.argsort(layout.destination, kind="stable")
+        self.into_ends = np.searchsorted(layout.destination[self.into], np.arange(layout.size + 1))
+        self.out_ends = layout.size + np.searchsorted(layout.origin[layout.size :], np.arange(layout.size + 1))
 
     def away_from(self, site: int) -> None:
-        """Move units away until the site fits or no other site has room, the smallest units first."""
-        edges = np.flatnonzero((self.layout.destination == site) & (self.units > 0))
-        sizes = self.size[self.layout.origin[edges]]
-        for edge in edges[np.argsort(sizes, kind="stable")].tolist():
-            self._empty(edge)
-
-    def _empty(self, edge: int) -> None:
-        origin, site = int(self.layout.origin[edge]), int(self.layout.destination[edge])
-        unit = float(self.size[origin])
-        others = np.flatnonzero(self.layout.origin == origin)
-        others = others[(others != edge) & (self.limit[self.layout.destination[others]] > 0.0)]
-        while self.units[edge] > 0 and self.load[site] > self.limit[site] * _ABOVE and len(others):
-            room = (self.limit - self.load)[self.layout.destination[others]]
-            if room.max() < unit:
+        """Move units away until the site fits or no move is of use, the smallest units first."""
+        edges = self.into[self.into_ends[site] : self.into_ends[site + 1]]
+        edges = edges[self.units[edges] > 0]
+        for edge in edges[np.argsort(self.size[self.layout.origin[edges]], kind="stable")].tolist():
+            if self.load[site] <= self.limit[site] * _ABOVE:
                 return
-            other = int(others[room.argmax()])
+            self._empty(edge, site)
+
+    def _empty(self, edge: int, site: int) -> None:
+        origin = int(self.layout.origin[edge])
+        unit = float(self.size[origin])
+        others = [origin, *range(self.out_ends[origin], self.out_ends[origin + 1])]
+        places = {other: int(self.layout.destination[other]) for other in others if other != edge}
+        places = {other: place for other, place in places.items() if self.limit[place] > 0.0}
+        while places and self.units[edge] > 0 and self.load[site] > self.limit[site] * _ABOVE:
+            filled, other = min(((self.load[to] + unit) / self.limit[to], other) for other, to in places.items())
+            if filled > 1.0 and filled >= self.load[site] / max(self.limit[site], 1e-300):
+                return
             self.units[edge] -= 1
             self.units[other] += 1
             self.load[site] -= unit
-            self.load[self.layout.destination[other]] += unit
+            self.load[places[other]] += unit
