@@ -31,6 +31,12 @@ def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     return figure, list(axes)
 
 
+def _legend(figure: Figure, axis: Axes) -> None:
+    """Name the lines of a panel below all of them, where they hide nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
+
+
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="svg", metadata={"Date": None})
 
@@ -46,7 +52,7 @@ def latency_against_load(table: pd.DataFrame, path: Path) -> None:
             axis.plot(by_rate.index, by_rate["p99_ms"], linestyle="--", linewidth=0.8, color=line.get_color())
         axis.set(xlabel="demand at edge1 (requests/s)", ylabel="latency (ms): mean, p99 dashed", yscale="log")
         axis.set_ylim(50, 20_000)
-    axes[0].legend(fontsize="small")
+    _legend(figure, axes[0])
     _save(figure, path)
 
 
@@ -78,7 +84,7 @@ def step_response(traces: dict[str, pd.DataFrame], path: Path) -> None:
         axes[1].step(trace["time_s"], trace["home_share"], where="post")
     axes[0].set(xlabel="time (s)", ylabel="latency (s)", yscale="log")
     axes[1].set(xlabel="time (s)", ylabel="share served at home", ylim=(0, 1.05))
-    axes[0].legend(fontsize="small")
+    _legend(figure, axes[0])
     _save(figure, path)
 
 
@@ -120,7 +126,7 @@ def pareto(tables: Sequence[pd.DataFrame], path: Path) -> None:
             axis.plot(front[:, 0], front[:, 1], color=f"C{index}", label=str(rows["variant"].iloc[0]))
         lowest = min(table[table["scenario"] == name]["mean_ms"].min() for table in tables)
         axis.set(xlabel="spilled fraction", ylabel="mean latency (ms)", ylim=(0.95 * lowest, 3 * lowest))
-    axes[0].legend(fontsize="small")
+    _legend(figure, axes[0])
     _save(figure, path)
 
 
