@@ -170,11 +170,11 @@ class Control:
         bucket = math.inf
         control = self._scenario.control
         if self._mode != WEIGHTS:
-            order = self._order(name, decision)
+            order = self._order(name, decision)[:MOST_PEERS]
             if control.trigger != "inflight":
                 told = control.bucket_rps.get(name, decision.bucket_rps.get(name))
                 bucket = math.inf if told is None else float(told)
-        return OriginRouting(weights, order[:MOST_PEERS], max(0.0, 1.0 - demand), bucket)
+        return OriginRouting(weights, order, max(0.0, 1.0 - demand), bucket)
 
     def _order(self, name: str, decision: Decision) -> tuple[str, ...]:
         """Return the peers in the order to try: the policy's own, else the nearest first; none whose grant is 0."""

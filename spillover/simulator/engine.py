@@ -12,7 +12,7 @@ from spillover.model import SpilloverError
 from spillover.simulator import kernel, state
 from spillover.simulator.control import Control, Written
 from spillover.simulator.draws import Draws
-from spillover.simulator.scenario import Event
+from spillover.simulator.scenario import MOST_REQUESTS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,6 +167,8 @@ class _Simulation:
             if wanted == kernel.MORE_EVENTS:
                 self.state = state.grow_events(self.state)
             elif wanted == kernel.MORE_REQUESTS:
+                if len(self.state.requests) > MOST_REQUESTS:
+                    raise SpilloverError(f"users must send at most {MOST_REQUESTS} requests, got more by {until_s:g} s")
                 self.state = state.grow_requests(self.state, self.draws)
             else:
                 self.state = state.grow_service(self.state)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 REACHED, MORE_EVENTS, MORE_REQUESTS, MORE_SERVICE = 0, 1, 2, 3
 """Why ``advance`` returned: at the given time, or for want of room in one of the arrays."""
 
+RETRY_AFTER_S = 1.0
+"""How long a refused user waits; without it, one who does not think would ask for ever in one moment."""
+
 SPARE_EVENTS = 8
 """No single step adds more events than this."""
 
@@ -126,12 +129,12 @@ def think(state: State, i: int, t_s: float) -> None:
 
 @compiled
 def answer(state: State, i: int, t_s: float, status: int) -> None:
-    """End a request: its answer or refusal is with the client at ``t_s``."""
+    """End a request: its answer or refusal is with the client at ``t_s``. A refused user waits before it thinks."""
     request = state.requests[i]
     request.answered_s = t_s
     request.status = status
     if t_s <= request.arrival_s + state.tally[0].timeout_s:
-        think(state, i, t_s)
+        think(state, i, t_s + (RETRY_AFTER_S if status == SHED else 0.0))
 
 
 @compiled

@@ -18,7 +18,7 @@ from spillover.model import SpilloverError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_REQUESTS = 50_000_000
+MOST_REQUESTS = 20_000_000
 """More expected arrivals than this would not fit in the memory of a small machine."""
 
 Positive = Annotated[float, Field(gt=0)]

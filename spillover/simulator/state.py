@@ -87,8 +87,8 @@ REQUEST = np.dtype(
         ("origin", np.int32),
         ("destination", np.int32),  # the last site it was sent to
         ("link", np.int32),  # over which; -1 at home
-        ("status", np.int8),
-        ("sent", np.int8),  # times that it was sent somewhere
+        ("status", np.int16),
+        ("sent", np.int16),  # times that it was sent somewhere; with these two there is no padding, which has no value
     ],
     align=True,
 )

@@ -5,6 +5,7 @@ import pytest
 from simulator_helpers import Fixed, constant, even_work, latencies_s, link, scenario, served_by, site
 
 from spillover.model import SpilloverError
+from spillover.simulator import engine
 from spillover.simulator.engine import simulate, simulate_with
 from spillover.simulator.state import SHED
 
@@ -277,6 +278,20 @@ def test_users_leave_at_their_timeout_and_ask_again():
     hasty = simulate(scenario(slow, closed, control={"timeout_s": 2}), "local", "weights")
     assert len(patient.requests) == 10
     assert len(hasty.requests) == 50
+
+
+def test_refused_users_who_do_not_think_wait_before_they_ask_again():
+    events = [{"at_s": 0, "site": "edge1", "capacity_factor": 0}]
+    run = simulate(scenario({"edge1": site(10)}, {"edge1": {"users": 2}}, events=events), "local", "weights")
+    assert len(run.requests) == 2 * 100
+    assert np.all(run.requests["status"] == SHED)
+
+
+def test_users_without_end_are_refused(monkeypatch):
+    monkeypatch.setattr(engine, "MOST_REQUESTS", 5000)
+    hasty = scenario({"edge1": site(1000)}, {"edge1": {"users": 50}}, control={"timeout_s": 0.001})
+    with pytest.raises(SpilloverError, match="users must send at most 5000 requests"):
+        simulate(hasty, "local", "weights")
 
 
 def test_arrays_grow_with_the_crowd():
