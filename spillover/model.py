@@ -48,6 +48,8 @@ class Site:
         False when the application is dead there; its demand still arrives.
     age_s : float
         Age of the sample.
+    capacity_margin : float
+        Share of the capacity that is not counted on, because the estimate may be wrong by it; in [0, 1).
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Site:
     queue: float = 0.0
     healthy: bool = True
     age_s: float = 0.0
+    capacity_margin: float = 0.0
 
     def __post_init__(self) -> None:
         where = f"sites.{self.name}"
@@ -80,6 +83,9 @@ class Site:
         _not_negative(f"{where}.queue", self.queue)
         _boolean(f"{where}.healthy", self.healthy)
         _not_negative(f"{where}.age_s", self.age_s)
+        _not_negative(f"{where}.capacity_margin", self.capacity_margin)
+        if self.capacity_margin >= 1:
+            raise SpilloverError(f"{where}.capacity_margin must be below 1, got {_show(self.capacity_margin)}")
 
     @property
     def demand_total_rps(self) -> float:
@@ -106,8 +112,12 @@ class Site:
         return self.servers * self.server_rps
 
     def usable_rps(self, max_utilisation: float) -> float:
-        """Load that a policy may put here: ``max_utilisation * min(capacity, servers * mu)``, 0 if unhealthy."""
-        return max_utilisation * min(self.capacity_rps, self.saturation_rps) if self.healthy else 0.0
+        """Load that a policy may put here: ``max_utilisation * min(capacity, servers * mu)``, 0 if unhealthy.
+
+        A ``capacity_margin`` is taken off the capacity first.
+        """
+        sure = self.capacity_rps * (1.0 - self.capacity_margin)
+        return max_utilisation * min(sure, self.saturation_rps) if self.healthy else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +383,7 @@ def _mapping(where: str, obj: object, known: set[str] | None = None) -> Mapping[
     return obj
 
 
-_SITE_KEYS = {"demand_rps", "capacity_rps", "servers", "service_ms", "queue", "healthy", "age_s"}
+_SITE_KEYS = {"demand_rps", "capacity_rps", "servers", "service_ms", "queue", "healthy", "age_s", "capacity_margin"}
 
 
 def _site(name: str, raw: object) -> Site:
@@ -390,7 +400,7 @@ def _site(name: str, raw: object) -> Site:
             key: _number(f"{where}.demand_rps.{key}", value)
             for key, value in _mapping(f"{where}.demand_rps", demand).items()
         }
-    for key in ("capacity_rps", "demand_rps", "service_ms", "queue", "age_s"):
+    for key in ("capacity_rps", "demand_rps", "service_ms", "queue", "age_s", "capacity_margin"):
         value = values.get(key)
         if value is not None and not isinstance(value, Mapping):
             values[key] = _number(f"{where}.{key}", value)

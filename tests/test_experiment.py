@@ -119,7 +119,7 @@ def test_a_cell_is_found_by_its_name():
         ({"links": [{"from": "edge1", "to": "edge1", "rtt_ms": 1}]}, "links must join two sites"),
         ({"links": [{"from": "edge1", "to": "edge3", "rtt_ms": 1}]}, "links must name sites .*, got 'edge3'"),
         ({"calibration": {"duration_s": 5, "skip_s": 5}}, r"calibration.skip_s must be below duration_s \(5\), got 5"),
-        (with_variant(1, policy="papr"), "variants.paper-1s.policy must be one of local, paper.*, got 'papr'"),
+        (with_variant(1, policy="papr"), "variants.paper-1s.policy must be one of local, .*paper, .*, got 'papr'"),
         (with_variant(1, mode="magic"), "variants.1.mode must be 'weights' or 'overflow', got 'magic'"),
         (with_variant(1, baseline="none"), "variants.paper-1s.baseline must name a variant, got 'none'"),
         (with_variant(2, baseline="paper-1s"), "variants.paper-rpm100.baseline must have no baseline itself"),

@@ -7,7 +7,9 @@ import numpy as np
 from spillover.model import Link, Site, Snapshot
 
 
-def random_snapshot(seed: int, *, sites: int | None = None, peers: int | None = None) -> Snapshot:
+def random_snapshot(
+    seed: int, *, sites: int | None = None, peers: int | None = None, overload: bool | None = None
+) -> Snapshot:
     """Return a snapshot of sites in a square, each linked to some others.
 
     1 to 16 servers a site, a server's rate from 2 to 50 rps; each site's utilisation from 10 to 94 %, evenly or with
@@ -21,6 +23,8 @@ def random_snapshot(seed: int, *, sites: int | None = None, peers: int | None = 
         Number of sites; left out, from 2 to 50.
     peers : int, optional
         Number of links from each site; left out, from 1 to 8. The nearest sites in half of the cases, else any.
+    overload : bool, optional
+        Whether there is more demand than the sites can serve; left out, in three of ten.
     """
     random = np.random.default_rng(seed)
     size = int(random.integers(2, 51)) if sites is None else sites
@@ -28,7 +32,7 @@ def random_snapshot(seed: int, *, sites: int | None = None, peers: int | None = 
     servers = random.integers(1, 17, size)
     rate = np.exp(random.uniform(np.log(2.0), np.log(50.0), size))
     capacity = servers * rate
-    demand = capacity * _utilisation(random, capacity)
+    demand = capacity * _utilisation(random, capacity, overload)
     where = random.uniform(0.0, 1.0, (size, 2))
     width_ms = float(np.exp(random.uniform(np.log(5.0), np.log(200.0))))
     nearest = bool(random.random() < 0.5)
@@ -45,7 +49,7 @@ def random_snapshot(seed: int, *, sites: int | None = None, peers: int | None = 
     return Snapshot(made, tuple(links))
 
 
-def _utilisation(random: np.random.Generator, capacity: np.ndarray) -> np.ndarray:
+def _utilisation(random: np.random.Generator, capacity: np.ndarray, overload: bool | None) -> np.ndarray:
     size = len(capacity)
     if random.random() < 0.5:
         utilisation = random.uniform(0.10, 0.94, size)
@@ -53,7 +57,8 @@ def _utilisation(random: np.random.Generator, capacity: np.ndarray) -> np.ndarra
         shape = random.exponential(1.0, size)
         mean = float(random.uniform(0.10, 0.94))
         utilisation = shape * mean * capacity.sum() / float((shape * capacity).sum())
-    if random.random() < 0.3:
+    drawn = bool(random.random() < 0.3)
+    if drawn if overload is None else overload:
         factor = random.uniform(1.0, 4.0, size)
         utilisation = utilisation * np.maximum(factor, 1.2 * capacity.sum() / float((utilisation * capacity).sum()))
     return np.asarray(utilisation)

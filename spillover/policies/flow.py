@@ -17,7 +17,8 @@ units takes the same steps.
 
 Small problems are solved to a relative gap of 1e-6. Large ones stop at 3e-2, and then lose the flows that the interior
 point has left on edges it is about to empty: that is nearly all of the gap. Measured at 1,000 sites against the
-optimum: 0.2 % of the mean latency, and in overload 2 to 11 %, with what is shed within 0.2 % of the demand.
+optimum on six instances: 0.1 to 1.2 % above it in mean latency; in overload up to 0.1 % of the demand more is shed than
+must be, and the mean of what is served is 2 to 4 % lower for it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ _EMPTYING = 1e-3
 
 _CONJUGATE_STEPS = 80
 _CONJUGATE_TOLERANCE = 3e-4
+_FINEST_TOLERANCE = 3e-6
+"""Each step that does not narrow the gap makes the next ones ten times as accurate, up to this."""
+
+_IN_VAIN = 3
+"""After so many steps in a row that do not narrow it, a large problem is left as it is."""
+
 _TIED = 3.0
 """Two sites belong to one cluster when the flows tie their prices this many times as firmly as their queues do."""
 
@@ -127,6 +134,7 @@ class _Solver:
         self.time = float((1.0 / problem.server_rps).mean())
         self.rows, self.columns = len(problem.demand), len(problem.room)
         self.dense = self.columns <= DENSE_SITES
+        self.accuracy = _CONJUGATE_TOLERANCE
         self.cost = problem.price / self.time
         self.demand = problem.demand / self.rate
         self.room = problem.room / self.rate
@@ -177,7 +185,7 @@ class _Solver:
     def run(self) -> Flow:
         """Step until the gap is small, or until rounding errors keep it from falling."""
         tolerance, most = (_DENSE_GAP, _MOST_STEPS) if self.dense else (_LARGE_GAP, _MOST_LARGE_STEPS)
-        at, centring, best, steps = self.start(), 0.3, np.inf, 0
+        at, centring, best, steps, since = self.start(), 0.3, np.inf, 0, 0
         kept, prices = at, at.w
         while steps < most:
             load = self.column_sum(at.x)
@@ -186,8 +194,15 @@ class _Solver:
             dual = self.cost + (queue.slope + at.q)[self.p.column] - at.nu[self.p.row] - at.z
             gap = (products + float(at.x @ np.abs(dual))) / float(at.x @ self.cost + queue.number.sum())
             if gap < best or not steps:
-                best, kept, prices = gap, replace(at), queue.slope + at.q
-            if gap <= tolerance or (gap > 10.0 * best and best < _GOOD_ENOUGH):
+                best, kept, prices, since = gap, replace(at), queue.slope + at.q, 0
+            else:
+                since += 1
+                self.accuracy = max(0.1 * self.accuracy, _FINEST_TOLERANCE)
+            if (
+                gap <= tolerance
+                or (gap > 10.0 * best and best < _GOOD_ENOUGH)
+                or (since >= _IN_VAIN and not self.dense)
+            ):
                 break
             pairs = len(at.x) + len(at.w) + 2 * len(at.s)
             length = self.move(at, load, queue, dual, centring * products / pairs)
@@ -230,13 +245,11 @@ class _Solver:
         dhigh = (epsilon - free * at.high + at.high * ds) / free
         primal = min(_reach(at.x, dx), _reach(at.s, ds), _reach(free, -ds), _reach(at.w, dw))
         dualstep = min(_reach(at.z, dz), _reach(at.q, dq), _reach(at.low, dlow), _reach(at.high, dhigh))
-        # One length for both: the queues' curvature couples them.
-        length = min(primal, dualstep)
-        at.x, at.s, at.t = at.x + length * dx, at.s + length * ds, at.t - length * ds
-        at.w = at.w + length * dw
-        at.z, at.q, at.nu = at.z + length * dz, at.q + length * dq, at.nu + length * dnu
-        at.low, at.high = at.low + length * dlow, at.high + length * dhigh
-        return length
+        at.x, at.s, at.t = at.x + primal * dx, at.s + primal * ds, at.t - primal * ds
+        at.w = at.w + primal * dw
+        at.z, at.q, at.nu = at.z + dualstep * dz, at.q + dualstep * dq, at.nu + dualstep * dnu
+        at.low, at.high = at.low + dualstep * dlow, at.high + dualstep * dhigh
+        return min(primal, dualstep)
 
     def prices(self, theta: Floats, row_diagonal: Floats, bend: Floats, right: Floats) -> Floats:
         """Solve ``(diag(sum theta + 1/bend) - Theta' diag(1/row_diagonal) Theta) dp = right`` for the sites' prices."""
@@ -259,7 +272,7 @@ class _Solver:
         def precondition(v: Floats) -> Floats:
             return v / own + (np.bincount(cluster, v, minlength=self.columns) / coarse)[cluster]
 
-        return conjugate_gradients(apply, right, precondition)
+        return conjugate_gradients(apply, right, precondition, self.accuracy)
 
     def clusters(self, theta: Floats, row_diagonal: Floats, bend: Floats) -> tuple[Ints, Floats]:
         """Return each site's cluster, and the system's value for a common change of a cluster's prices.
@@ -309,7 +322,7 @@ def _reach(values: Floats, change: Floats) -> float:
 
 
 def conjugate_gradients(
-    apply: Callable[[Floats], Floats], right: Floats, precondition: Callable[[Floats], Floats]
+    apply: Callable[[Floats], Floats], right: Floats, precondition: Callable[[Floats], Floats], tolerance: float
 ) -> Floats:
     """Solve a symmetric positive definite system to a relative residual (Hestenes and Stiefel 1952)."""
     x = np.zeros_like(right)
@@ -317,7 +330,7 @@ def conjugate_gradients(
     towards = precondition(residual)
     direction = towards
     product = float(residual @ towards)
-    goal = product * _CONJUGATE_TOLERANCE**2
+    goal = product * tolerance**2
     for _ in range(_CONJUGATE_STEPS):
         if product <= goal:
             break
