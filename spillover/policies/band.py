@@ -14,7 +14,7 @@ import numpy as np
 from spillover.policies.assemble import usable_links
 from spillover.policies.layout import Layout
 from spillover.policies.memory import last_split, recall
-from spillover.policies.rival import finish, observed_load, observed_number, shares
+from spillover.policies.rival import finish, observed_load, observed_number
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -48,7 +48,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     used |= (place == first[layout.origin]) & (load > HIGH)[layout.origin]
     used &= ~((place == last[layout.origin]) & (load < LOW)[layout.origin])
     why = [_why(value) for value in load.tolist()]
-    return finish(NAME, layout, memory, shares(layout, used * servers), why=why, total=total)
+    return finish(NAME, layout, memory, layout.shares(used * servers), why=why, total=total)
 
 
 def _why(load: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from spillover.policies.assemble import usable_links
 from spillover.policies.layout import Layout
 from spillover.policies.memory import recall
-from spillover.policies.rival import at_home, finish, shares
+from spillover.policies.rival import finish
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -30,7 +30,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     nearest = np.full(layout.size, np.inf)
     np.minimum.at(nearest, layout.origin[living], layout.rtt[living])
     first = living & (layout.rtt <= nearest[layout.origin])
-    away = shares(layout, np.where(first, layout.servers[layout.destination], 0).astype(float))
-    fraction = np.where(layout.healthy[layout.origin], at_home(layout), away)
+    away = layout.shares(np.where(first, layout.servers[layout.destination], 0).astype(float))
+    fraction = np.where(layout.healthy[layout.origin], layout.at_home(), away)
     why = ["home is healthy" if healthy else "home is dead" for healthy in layout.healthy.tolist()]
     return finish(NAME, layout, memory, fraction, why=why, total=total)

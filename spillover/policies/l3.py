@@ -16,7 +16,7 @@ import numpy as np
 from spillover.policies.layout import Layout
 from spillover.policies.limits import numbers, remembered
 from spillover.policies.memory import recall
-from spillover.policies.rival import finish, observed_load, observed_number, reachable, shares
+from spillover.policies.rival import finish, observed_load, observed_number, reachable
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -41,5 +41,5 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     p99 = _P99 * latency[layout.destination] + layout.rtt
     weight = np.where(reachable(layout), 1.0 / ((there + 1.0) ** 2 * p99), 0.0)
     why = [f"mean latency at home {1000.0 * value:.0f} ms" for value in latency.tolist()]
-    decision, after = finish(NAME, layout, memory, shares(layout, weight), why=why, total=total)
+    decision, after = finish(NAME, layout, memory, layout.shares(weight), why=why, total=total)
     return decision, after | {"latency_s": remembered(layout, np.minimum(latency, 1e12), np.nan)}

@@ -107,6 +107,20 @@ class Layout:
         """Sum values of edges by destination."""
         return _sum_by(self.destination, values, self.size)
 
+    def at_home(self) -> Floats:
+        """Return fractions by edge that keep everything at home."""
+        fraction = np.zeros(len(self.origin))
+        fraction[: self.size] = 1.0
+        return fraction
+
+    def shares(self, weight: Floats) -> Floats:
+        """Return fractions in proportion to weights by edge; an origin without any weight keeps all at home."""
+        whole = self.by_origin(weight)
+        empty = whole <= 0.0
+        fraction = weight / np.where(empty, 1.0, whole)[self.origin]
+        fraction[: self.size][empty] = 1.0
+        return fraction
+
     def marginal(self, load: Floats, cut: Floats | float = CUT) -> Marginal:
         """Return each site's mean number in the system and its derivatives at these loads."""
         return marginal(load, self.servers, self.server_rps, cut)

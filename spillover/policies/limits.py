@@ -81,9 +81,7 @@ def limits(layout: Layout, memory: Mapping[str, Any]) -> Limits:
 
 def held_split(layout: Layout, split: Floats, known: Bools) -> Floats:
     """Return what an origin with a missing sample does: its last split, or home; later perhaps the static split."""
-    fallback = np.zeros_like(split)
-    fallback[: layout.size] = 1.0
-    result = np.where(known[layout.origin], split, fallback)
+    result = np.where(known[layout.origin], split, layout.at_home())
     settings = layout.snapshot.settings
     if settings.on_missing == "static":
         ages = np.array([site.age_s for site in layout.snapshot.sites.values()])
@@ -94,11 +92,7 @@ def held_split(layout: Layout, split: Floats, known: Bools) -> Floats:
 
 def static_split(layout: Layout) -> Floats:
     """Return fractions in proportion to the usable capacities of home and its living peers, home if all are dead."""
-    room = layout.usable[layout.destination].copy()
-    whole = layout.by_origin(room)
-    room[: layout.size][whole <= 0.0] = 1.0
-    whole[whole <= 0.0] = 1.0
-    return room / whole[layout.origin]
+    return layout.shares(layout.usable[layout.destination])
 
 
 def backlog_rps(layout: Layout) -> Floats:

@@ -17,7 +17,7 @@ from spillover.policies.assemble import usable_links
 from spillover.policies.layout import Layout
 from spillover.policies.limits import numbers, remembered
 from spillover.policies.memory import recall
-from spillover.policies.rival import finish, observed_load, observed_utilisation, reachable, shares
+from spillover.policies.rival import finish, observed_load, observed_utilisation, reachable
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -39,7 +39,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     before = numbers(layout, memory, "utilisation", fresh)
     smooth = before + pace * (fresh - before)
     why = [f"utilisation at home {value:.2f}" for value in smooth.tolist()]
-    decision, after = finish(NAME, layout, memory, shares(layout, weights(layout, smooth)), why=why, total=total)
+    decision, after = finish(NAME, layout, memory, layout.shares(weights(layout, smooth)), why=why, total=total)
     return decision, after | {"utilisation": remembered(layout, smooth, np.nan)}
 
 

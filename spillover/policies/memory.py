@@ -76,9 +76,7 @@ def hold_missing(layout: Layout, fraction: Floats, memory: Mapping[str, Any]) ->
     if not layout.missing.any():
         return fraction
     held, known = last_split(layout, memory)
-    at_home = np.zeros_like(fraction)
-    at_home[: layout.size] = 1.0
-    held = np.where(known[layout.origin], held, at_home)
+    held = np.where(known[layout.origin], held, layout.at_home())
     return np.where(layout.missing[layout.origin], held, fraction)
 
 

@@ -48,7 +48,7 @@ def finish(
         Rate kept at home by origin, NaN for none.
     """
     idle = layout.demand <= 0.0
-    fraction = hold_missing(layout, np.where(idle[layout.origin], at_home(layout), fraction), memory)
+    fraction = hold_missing(layout, np.where(idle[layout.origin], layout.at_home(), fraction), memory)
     held = "its sample is missing, the last split is held"
     why = [held if missing else text for missing, text in zip(layout.missing.tolist(), why, strict=True)]
     draft = Draft(
@@ -61,22 +61,6 @@ def finish(
     return result, remember(name, result.split)
 
 
-def at_home(layout: Layout) -> Floats:
-    """Return fractions that keep everything at home."""
-    fraction = np.zeros(len(layout.origin))
-    fraction[: layout.size] = 1.0
-    return fraction
-
-
-def shares(layout: Layout, weight: Floats) -> Floats:
-    """Return fractions in proportion to weights by edge; an origin without any weight keeps all at home."""
-    whole = layout.by_origin(weight)
-    empty = whole <= 0.0
-    fraction = weight / np.where(empty, 1.0, whole)[layout.origin]
-    fraction[: layout.size][empty] = 1.0
-    return fraction
-
-
 def reachable(layout: Layout) -> Bools:
     """Return which edges lead to a living site, home included."""
     result = usable_links(layout)
@@ -87,7 +71,7 @@ def reachable(layout: Layout) -> Bools:
 def observed_load(layout: Layout, memory: Mapping[str, Any]) -> Floats:
     """Return the load that each site has under the last split, all at home before the first."""
     split, known = last_split(layout, memory)
-    split = np.where(known[layout.origin], split, at_home(layout))
+    split = np.where(known[layout.origin], split, layout.at_home())
     return layout.by_destination(split * layout.demand[layout.origin])
 
 

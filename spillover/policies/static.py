@@ -8,7 +8,7 @@ import numpy as np
 
 from spillover.policies.layout import Layout
 from spillover.policies.memory import recall
-from spillover.policies.rival import finish, reachable, shares
+from spillover.policies.rival import finish, reachable
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -23,4 +23,4 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     layout = Layout.of(snapshot)
     capacity = np.where(reachable(layout), layout.capacity[layout.destination], 0.0)
     why = ["in proportion to the capacities"] * layout.size
-    return finish(NAME, layout, memory, shares(layout, capacity), why=why, total=total)
+    return finish(NAME, layout, memory, layout.shares(capacity), why=why, total=total)

@@ -14,7 +14,7 @@ import numpy as np
 from spillover.policies.assemble import usable_links
 from spillover.policies.layout import Layout
 from spillover.policies.memory import recall
-from spillover.policies.rival import at_home, finish
+from spillover.policies.rival import finish
 
 if TYPE_CHECKING:
     from spillover.model import Decision, Snapshot
@@ -30,7 +30,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     layout = Layout.of(snapshot)
     flow, surplus = fill(layout)
     demand = np.where(layout.demand > 0.0, layout.demand, 1.0)
-    fraction = np.where(layout.demand[layout.origin] > 0.0, flow / demand[layout.origin], at_home(layout))
+    fraction = np.where(layout.demand[layout.origin] > 0.0, flow / demand[layout.origin], layout.at_home())
     why = [_why(full, living) for full, living in zip((surplus > 0.0).tolist(), layout.healthy.tolist(), strict=True)]
     return finish(NAME, layout, memory, fraction, why=why, total=total)
 
