@@ -159,29 +159,32 @@ def dispatch(state: State, i: int, t_s: float) -> None:
 
 
 @compiled
+def take_token(level: float, earned: float, depth: float) -> tuple[bool, float]:
+    """Fill a bucket with what it has earned, and take a token if there is one; return that, and the level left."""
+    level = min(depth, level + earned)
+    if level < 1.0:
+        return False, level
+    return True, level - 1.0
+
+
+@compiled
 def bucket_gives(home: Record, depth: float, t_s: float) -> bool:
-    """Fill an origin's bucket up to now and take a token if there is one."""
+    """Whether an origin's bucket has a token for a request now; it is taken."""
     if np.isinf(home.bucket_rps):
         return True
-    home.bucket_level = min(depth, home.bucket_level + home.bucket_rps * (t_s - home.bucket_at))
+    gives, home.bucket_level = take_token(home.bucket_level, home.bucket_rps * (t_s - home.bucket_at), depth)
     home.bucket_at = t_s
-    if home.bucket_level < 1.0:
-        return False
-    home.bucket_level -= 1.0
-    return True
+    return gives
 
 
 @compiled
 def grant_gives(link: Record, depth: float, t_s: float) -> bool:
-    """Fill the bucket of an origin's guests at a peer up to now and take a token if there is one."""
+    """Whether the bucket of an origin's guests at a peer has a token for a request now; it is taken."""
     if np.isinf(link.grant_rps):
         return True
-    link.grant_level = min(depth, link.grant_level + link.grant_rps * (t_s - link.grant_at))
+    gives, link.grant_level = take_token(link.grant_level, link.grant_rps * (t_s - link.grant_at), depth)
     link.grant_at = t_s
-    if link.grant_level < 1.0:
-        return False
-    link.grant_level -= 1.0
-    return True
+    return gives
 
 
 @compiled

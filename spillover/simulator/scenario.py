@@ -274,13 +274,18 @@ def load(path: Path) -> Scenario:
     SpilloverError
         If the file cannot be read, is not YAML, or is not a scenario.
     """
+    return from_dict(read_yaml(path, "scenario"))
+
+
+def read_yaml(path: Path, what: str) -> object:
+    """Read a YAML file that is a ``what``; SpilloverError if it cannot be read or is not YAML."""
     try:
-        obj = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"the scenario {str(path)!r} cannot be read: {error}") from error
+        raise SpilloverError(f"the {what} {str(path)!r} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise SpilloverError(f"the scenario {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
-    return from_dict(obj)
+        raise SpilloverError(f"the {what} {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
+    return content
 
 
 def mean_rps(arrivals: tuple[Step, ...] | Wave, start_s: float, end_s: float) -> float:

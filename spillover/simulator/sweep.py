@@ -15,7 +15,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from spillover.model import SpilloverError
@@ -82,11 +81,7 @@ def load(path: Path) -> tuple[Cell, ...]:
         If the file or any of its cells is wrong; nothing has been computed then.
     """
     try:
-        sweep = Sweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"the sweep {str(path)!r} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SpilloverError(f"the sweep {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
+        sweep = Sweep.model_validate(scenario.read_yaml(path, "sweep"))
     except ValidationError as error:
         raise SpilloverError(scenario.sentence(error)) from error
     return tuple(_cells(sweep, path.parent))
