@@ -15,7 +15,8 @@ def _variables(path: str) -> dict[str, object]:
 
 
 def _required(upstream: str, module: str) -> str:
-    found = re.search(rf"^\s*{re.escape(module)} (v\S+)", (ROOT / "upstream" / upstream / "go.mod").read_text(), re.MULTILINE)
+    go_mod = (ROOT / "upstream" / upstream / "go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^\s*{re.escape(module)} (v\S+)", go_mod, re.MULTILINE)
     assert found, f"upstream/{upstream}/go.mod does not require {module}"
     return found[1]
 
