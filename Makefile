@@ -75,7 +75,7 @@ $(VENV)/.installed: requirements/dev.lock requirements/uv.lock pyproject.toml
 	  || { apt-get update -qq; apt-get install -qq --yes --no-install-recommends python3 python3-venv; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Spillover needs Python 3.11 or newer, this machine has $$(python3 --version)." >&2; exit 2; }
-	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode --requirements requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

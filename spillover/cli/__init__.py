@@ -20,6 +20,7 @@ _COMMANDS = {
     "controller": "Run the controller: read every site, decide, write weights.",
     "collector": "Run a site's collector: serve its demand as one counter.",
     "experiment": "Show the cells of an experiment, or the load of one of them.",
+    "links": "Measure what each link adds to a request.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
     "simulate": "Run one scenario with simulated sites.",
     "sweep": "Run many simulations: variants x parameters x seeds.",
