@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import yaml
+from certificates import Authority
+from lab_helpers import CLIENT_PORT, CONTROL_PORT, HOST, KUBECONFIG, LINKS, PEER_PORT, SITES, STATE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.lab
 
-HOST = {"Host": "edgeapp.example"}
-ADDRESSES = {
-    name: site["address"]
-    for name, site in yaml.safe_load(
-        (Path(__file__).parents[2] / "inventory/lab/group_vars/all/sites.yml").read_text()
-    )["spillover_sites"].items()
-}
+GATEWAY = "/ns/istio-system/sa/istio-ingressgateway-service-account"
+PAIRS = [(link["from"], link["to"]) for link in LINKS]
 
 
-@pytest.mark.parametrize("site", ADDRESSES)
+@pytest.mark.parametrize("site", SITES)
 def test_a_client_is_served(site: str) -> None:
-    answer = httpx.get(f"http://{ADDRESSES[site]}:30080/healthz", headers=HOST, timeout=10)
+    answer = httpx.get(f"http://{SITES[site]['address']}:{CLIENT_PORT}/healthz", headers={"Host": HOST}, timeout=10)
     assert answer.status_code == 200
 
 
-def _ask_without_a_certificate(address: str, port: int, name: str) -> bytes:
-    """Shake hands and ask; TLS 1.3 tells of a missing certificate only after the handshake, so the read decides."""
+def knock(site: str, port: int, context: ssl.SSLContext, path: str = "/healthz", host: str = HOST) -> httpx.Response:
+    """Ask at an inner door; TLS 1.3 tells of a missing certificate only after the handshake, so the answer decides."""
+    with httpx.Client(verify=context, timeout=10, trust_env=False) as client:
+        extensions = {"sni_hostname": f"{site}.peers.internal"}
+        url = f"https://{SITES[site]['address']}:{port}{path}"
+        return client.get(url, headers={"Host": host}, extensions=extensions)
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("port", [PEER_PORT, CONTROL_PORT])
+def test_the_inner_doors_refuse_who_has_no_certificate(site: str, port: int) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with (
-        socket.create_connection((address, port), timeout=5) as raw,
-        context.wrap_socket(raw, server_hostname=name) as secured,
-    ):
-        secured.sendall(b"GET /healthz HTTP/1.1\r\nHost: edgeapp.example\r\n\r\n")
-        return secured.recv(1)
+    with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
+        knock(site, port, context)
 
 
-@pytest.mark.parametrize("site", ADDRESSES)
-@pytest.mark.parametrize("port", [30443, 30444])
-def test_the_inner_doors_refuse_who_has_no_certificate(site: str, port: int) -> None:
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        _ask_without_a_certificate(ADDRESSES[site], port, f"{site}.peers.internal")
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("port", [PEER_PORT, CONTROL_PORT])
+def test_the_inner_doors_refuse_a_certificate_of_a_foreign_authority(site: str, port: int, tmp_path: Path) -> None:
+    origin = next(origin for origin, peer in PAIRS if peer == site)
+    context = Authority.foreign().client_context(f"spiffe://{SITES[origin]['trust_domain']}{GATEWAY}", tmp_path)
+    with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
+        knock(site, port, context)
+
+
+@pytest.mark.parametrize(("origin", "peer"), PAIRS)
+def test_the_peers_door_serves_the_gateway_of_a_linked_site(origin: str, peer: str, tmp_path: Path) -> None:
+    identity = f"spiffe://{SITES[origin]['trust_domain']}{GATEWAY}"
+    answer = knock(peer, PEER_PORT, Authority.of_site(STATE / "pki", origin).client_context(identity, tmp_path))
+    assert (answer.status_code, answer.headers["x-served-by"]) == (200, peer)
+
+
+@pytest.mark.parametrize("workload", [
+    "/ns/apps/sa/edgeapp",
+    "/ns/spillover-system/sa/spillover-controller",
+    "/ns/apps/sa/istio-ingressgateway-service-account",
+    "/ns/istio-system/sa/istiod",
+])  # fmt: skip
+@pytest.mark.parametrize(("origin", "peer"), PAIRS)
+def test_the_peers_door_refuses_an_ordinary_workload_of_a_linked_site(
+    origin: str, peer: str, workload: str, tmp_path: Path
+) -> None:
+    identity = f"spiffe://{SITES[origin]['trust_domain']}{workload}"
+    answer = knock(peer, PEER_PORT, Authority.of_site(STATE / "pki", origin).client_context(identity, tmp_path))
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_peers_door_refuses_the_sites_own_gateway(site: str, tmp_path: Path) -> None:
+    identity = f"spiffe://{SITES[site]['trust_domain']}{GATEWAY}"
+    answer = knock(site, PEER_PORT, Authority.of_site(STATE / "pki", site).client_context(identity, tmp_path))
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("workload", "status"), [
+    ("/ns/spillover-system/sa/spillover-controller", 200),
+    ("/ns/apps/sa/cloudapp", 403),
+    (GATEWAY, 403),
+])  # fmt: skip
+@pytest.mark.parametrize("site", SITES)
+def test_the_control_door_serves_the_controller_alone(site: str, workload: str, status: int, tmp_path: Path) -> None:
+    context = Authority.of_site(STATE / "pki", "cloud").client_context(
+        f"spiffe://{SITES['cloud']['trust_domain']}{workload}", tmp_path
+    )
+    answer = knock(site, CONTROL_PORT, context, "/demand", f"collector.{site}.spillover.internal")
+    assert answer.status_code == status
 
 
 def test_the_kubeconfig_is_the_owners_alone() -> None:
-    assert Path("/var/lib/spillover/kubeconfig").stat().st_mode & 0o777 == 0o600
+    assert KUBECONFIG.stat().st_mode & 0o777 == 0o600

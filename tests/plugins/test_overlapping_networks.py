@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
 
 PLUGIN = Path(__file__).parents[2] / "plugins/filter/overlapping_networks.py"
-_spec = importlib.util.spec_from_file_location("overlapping_networks", PLUGIN)
-assert _spec and _spec.loader
-_plugin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_plugin)
-overlapping_networks = _plugin.FilterModule().filters()["overlapping_networks"]
+overlapping_networks = runpy.run_path(str(PLUGIN))["FilterModule"]().filters()["overlapping_networks"]
 
 RANGE = "198.18.0.0/15"
 

@@ -1,0 +1,56 @@
+"""What the lab's tests share: the sites as the inventory names them, and kubectl with the lab's own kubeconfig."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+STATE = Path("/var/lib/spillover")
+KUBECONFIG = STATE / "kubeconfig"
+CACHE = Path(
+    os.environ.get("SPILLOVER_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spillover"
+)
+KUBECTL = CACHE / "binaries/current/kubernetes/kubectl"
+
+_INVENTORY: dict[str, Any] = yaml.safe_load(
+    (ROOT / "inventory/lab/group_vars/all/sites.yml").read_text(encoding="utf-8")
+)
+SITES: dict[str, dict[str, Any]] = _INVENTORY["spillover_sites"]
+LINKS: list[dict[str, Any]] = _INVENTORY["spillover_links"]
+HOST: str = _INVENTORY["spillover_host"]
+CLIENT_PORT, PEER_PORT, CONTROL_PORT = 30080, 30443, 30444
+
+
+def run(command: list[str | Path], *, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command from the project's folder and return what it said; it may fail."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def kubectl(site: str, *arguments: str, timeout_s: float = 60) -> str:
+    """Return what kubectl prints; AssertionError with its complaint when it fails."""
+    ended = run([KUBECTL, f"--kubeconfig={KUBECONFIG}", f"--context={site}", *arguments], timeout_s=timeout_s)
+    assert ended.returncode == 0, f"kubectl {' '.join(arguments)}: {ended.stderr}"
+    return ended.stdout
+
+
+def playbook(name: str, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    """Run a shipped playbook as the Makefile does."""
+    program = ROOT / ".venv/bin/ansible-playbook"
+    return run([program, f"playbooks/{name}.yml", *arguments], timeout_s=timeout_s)
+
+
+def wait_for(true: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Return as soon as ``true`` is."""
+    ends = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < ends, f"it did not become true within {timeout_s:g} s"
+        time.sleep(0.2)
