@@ -19,6 +19,7 @@ KUBECONFIG = STATE / "kubeconfig"
 CACHE = Path(
     os.environ.get("SPILLOVER_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spillover"
 )
+DOCKER: list[str | Path] = ["docker", "--host=unix:///run/spillover/docker.sock"]
 KUBECTL = CACHE / "binaries/current/kubernetes/kubectl"
 
 _INVENTORY: dict[str, Any] = yaml.safe_load(
@@ -30,9 +31,14 @@ HOST: str = _INVENTORY["spillover_host"]
 CLIENT_PORT, PEER_PORT, CONTROL_PORT = 30080, 30443, 30444
 
 
-def run(command: list[str | Path], *, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str | Path], *, timeout_s: float = 60, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command from the project's folder and return what it said; it may fail."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
+        env=os.environ | (environment or {}),
+    )  # fmt: skip
 
 
 def kubectl(site: str, *arguments: str, timeout_s: float = 60) -> str:
@@ -43,9 +49,12 @@ def kubectl(site: str, *arguments: str, timeout_s: float = 60) -> str:
 
 
 def playbook(name: str, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run a shipped playbook as the Makefile does."""
-    program = ROOT / ".venv/bin/ansible-playbook"
-    return run([program, f"playbooks/{name}.yml", *arguments], timeout_s=timeout_s)
+    """Run a shipped playbook as the Makefile does, and let it report in JSON."""
+    return run(
+        [ROOT / ".venv/bin/ansible-playbook", f"playbooks/{name}.yml", *arguments],
+        timeout_s=timeout_s,
+        environment={"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+    )
 
 
 def wait_for(true: Callable[[], bool], timeout_s: float = 30) -> None:
