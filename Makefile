@@ -44,6 +44,10 @@ test: env test-binaries ## all tests that need no lab
 test-lab: env ## the tests that need the standing lab
 	$(BIN)/pytest -m lab -n 0 tests/lab
 
+.PHONY: test-roles
+test-roles: env ## the molecule scenario: a second, small lab comes and goes
+	$(BIN)/molecule test
+
 .PHONY: test-binaries
 test-binaries: env ## kube-apiserver and etcd for the tests, built once
 	$(PLAYBOOK) playbooks/binaries.yml -e '{"binaries_names": ["etcd", "kube-apiserver"]}'
