@@ -37,7 +37,7 @@ def run(
     """Run a command from the project's folder and return what it said; it may fail."""
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
-        env=os.environ | (environment or {}),
+        env=os.environ | {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"} | (environment or {}),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 _SYSCTL_ROOTS = ("fs", "kernel", "net", "user", "vm")
 # Counters and clocks of the kernel, which change by themselves; conf.<interface> comes and goes with the interface.
 _OF_THEIR_OWN = re.compile(
-    r"random|ns_last_pid|pty\.nr|(dentry|inode|file)-(state|nr)|aio-nr|perf_event|sched_domain|epoch|netfilter\.nf_conntrack_count"
+    r"random|fs\.quota|ns_last_pid|pty\.nr|(dentry|inode|file)-(state|nr)|aio-nr|perf_event|sched_domain|epoch|netfilter\.nf_conntrack_count"
     r"|net\.(ipv4|ipv6)\.(conf|neigh)\.(?!all|default)"
 )
 _ENGINE_PROGRAMS = ("dockerd", "containerd", "containerd-shim", "runc", "docker-proxy", "docker-init")

@@ -18,10 +18,10 @@ def engine() -> dict[str, list[str]]:
     kinds = {"containers": ["ps", "--all"], "networks": ["network", "ls"], "volumes": ["volume", "ls"]}
     found = {}
     for kind, command in kinds.items():
-        ended = run([*DOCKER, *command, "--no-trunc", "--format={{json .}}"])
+        ended = run([*DOCKER, *command, "--format={{json .}}"])
         assert ended.returncode == 0, ended.stderr
         objects = [json.loads(line) for line in ended.stdout.splitlines()]
-        found[kind] = sorted(one.get("ID", one["Name"]) for one in objects)
+        found[kind] = sorted(one.get("ID") or one["Name"] for one in objects)
     return found
 
 
