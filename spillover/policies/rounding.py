@@ -97,8 +97,8 @@ class _Moves:
         self.units, self.load, self.limit = units.tolist(), load.tolist(), limit.tolist()
         self.origin, self.destination = layout.origin.tolist(), layout.destination.tolist()
         self.size = size.tolist()
-        filled = np.flatnonzero(units)
-        # By site, the smallest units first.
+        # By site, the smallest units first. Those of an origin without demand weigh nothing: moving them helps no site.
+        filled = np.flatnonzero((units > 0) & (size[layout.origin] > 0.0))
         into = filled[np.lexsort((filled, size[layout.origin[filled]], layout.destination[filled]))]
         self.into = into.tolist()
         self.into_ends = np.searchsorted(layout.destination[into], np.arange(layout.size + 1)).tolist()
