@@ -5,7 +5,7 @@
     x >= 0,   0 <= s_k <= u_k,   y_j <= U_j
 
 ``M_k`` lies above every price that the queues and links can produce, and rises with the importance of the class: so the
-least is shed first (an exact penalty), the least important first.
+least is shed first (an exact penalty), the least important first. In large problems it lies in their midst (below).
 
 Primal-dual Newton steps on the perturbed optimality conditions (Wright 1997), with ``x_e z_e = s zl = (u - s) zu =
 w_j q_j = epsilon`` and ``w = U - y``. Eliminating all but the sites' prices leaves one symmetric positive definite
