@@ -175,13 +175,21 @@ def _nested(
     values: Floats | Ints,
     which: Bools | None = None,
 ) -> dict[str, dict[str, Any]]:
-    result: dict[str, dict[str, Any]] = {name: {} for name in layout.names}
+    """Return values by edge as ``{outer name: {inner name: value}}``, inner names in the order of the edges."""
     if which is not None:
         outer, inner, values = outer[which], inner[which], values[which]
-    names = layout.names
-    for first, second, value in zip(outer.tolist(), inner.tolist(), values.tolist(), strict=True):
-        result[names[first]][names[second]] = value
-    return result
+    order = np.argsort(outer, kind="stable")
+    inner_names, listed = layout.named(inner[order]), values[order].tolist()
+    return {
+        name: dict(zip(inner_names[start:end], listed[start:end], strict=True))
+        for name, start, end in _spans(layout, outer[order])
+    }
+
+
+def _spans(layout: Layout, outer: Ints) -> zip[tuple[str, int, int]]:
+    """Return each site's name with the start and the end of its run in a sorted array of sites."""
+    ends = np.searchsorted(outer, np.arange(layout.size), side="right").tolist()
+    return zip(layout.names, [0, *ends[:-1]], ends, strict=True)
 
 
 def _peer_order(layout: Layout, price: Floats, grants: Floats) -> dict[str, tuple[str, ...]]:
@@ -189,8 +197,5 @@ def _peer_order(layout: Layout, price: Floats, grants: Floats) -> dict[str, tupl
     edges = np.flatnonzero(usable_links(layout))
     cost = layout.price[edges] + price[layout.destination[edges]]
     order = edges[np.lexsort((edges, cost, grants[edges] <= TINY, layout.origin[edges]))]
-    names = layout.names
-    peers = [names[index] for index in layout.destination[order].tolist()]
-    ends = np.searchsorted(layout.origin[order], np.arange(layout.size), side="right").tolist()
-    starts = [0, *ends[:-1]]
-    return {name: tuple(peers[start:end]) for name, start, end in zip(names, starts, ends, strict=True)}
+    peers = layout.named(layout.destination[order])
+    return {name: tuple(peers[start:end]) for name, start, end in _spans(layout, layout.origin[order])}

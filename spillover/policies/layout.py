@@ -65,8 +65,8 @@ class Layout:
         alphabetical = np.empty(len(names), dtype=np.int64)
         alphabetical[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
         links = snapshot.links
-        origin = np.fromiter((place[link.origin] for link in links), np.int64, len(links))
-        peer = np.fromiter((place[link.peer] for link in links), np.int64, len(links))
+        origin = np.array([place[link.origin] for link in links], dtype=np.int64)
+        peer = np.array([place[link.peer] for link in links], dtype=np.int64)
         rtt = np.array([link.rtt_ms for link in links], dtype=float) / 1000.0
         cost = np.array([link.cost for link in links], dtype=float) * (settings.cost_weight_ms / 1000.0)
         order = np.lexsort((alphabetical[peer], rtt, origin))
@@ -98,6 +98,11 @@ class Layout:
     def saturation(self) -> Floats:
         """Rate per site at which its queue no longer has a mean."""
         return self.servers * self.server_rps
+
+    def named(self, sites: Ints) -> list[str]:
+        """Return the names of sites by number."""
+        names = self.names
+        return [names[index] for index in sites.tolist()]
 
     def by_origin(self, values: Floats) -> Floats:
         """Sum values of edges by origin."""

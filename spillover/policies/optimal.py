@@ -133,8 +133,6 @@ def clean(problem: flows.Problem, solution: flows.Flow) -> tuple[Floats, Floats]
     demand = problem.demand
     faint = 0.1 * FAINT * demand[problem.shed_row]
     shed = np.where(solution.shed > faint, solution.shed, 0.0)
-    whole = solution.shed > problem.shed_most - faint
-    shed = np.where(whole & (shed > 0.0), problem.shed_most, shed)
     shed_row = np.bincount(problem.shed_row, shed, minlength=len(demand))
     wanted = np.maximum(demand - shed_row, 0.0)
     largest = np.maximum.reduceat(solution.flow, np.searchsorted(problem.row, np.arange(len(demand))))
@@ -144,13 +142,17 @@ def clean(problem: flows.Problem, solution: flows.Flow) -> tuple[Floats, Floats]
         load = np.bincount(problem.column, flow, minlength=len(problem.room))
         flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
         flow += _into_room(problem, flow, wanted)
-    load = np.bincount(problem.column, flow, minlength=len(problem.room))
-    flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
-    left = np.maximum(wanted - np.bincount(problem.row, flow, minlength=len(demand)), 0.0)
-    # What has no room is shed, but for a rounding error where nothing else is.
-    error = (left <= FAINT * demand) & (shed_row <= 0.0)
-    flow = np.where(error[problem.row], _scaled(problem, flow, wanted), flow)
-    return flow, _shed_more(problem, shed, np.where(error, 0.0, left))
+    # The solver may have shed too much: there may be room for it.
+    for _ in range(_FITTING_ROUNDS):
+        flow += _into_room(problem, flow, demand)
+        load = np.bincount(problem.column, flow, minlength=len(problem.room))
+        flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
+    placed = np.bincount(problem.row, flow, minlength=len(demand))
+    left = np.maximum(demand - placed, 0.0)
+    # What has no room is shed, but for a rounding error.
+    error = left <= np.where(shed_row > 0.0, 0.1, 1.0) * FAINT * placed
+    flow = np.where(error[problem.row], _scaled(problem, flow, demand), flow)
+    return flow, _shed(problem, np.where(error, 0.0, left))
 
 
 def _scaled(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
@@ -168,11 +170,12 @@ def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
     return room * (np.minimum(left, whole) / np.maximum(whole, 1e-300))[problem.row]
 
 
-def _shed_more(problem: flows.Problem, shed: Floats, more: Floats) -> Floats:
-    """Add to what each row sheds, the least important part first."""
-    for rank in np.unique(problem.shed_rank) if more.any() else ():
+def _shed(problem: flows.Problem, left: Floats) -> Floats:
+    """Return by part what is shed where so much is left of each row, the least important part first."""
+    shed = np.zeros_like(problem.shed_most)
+    for rank in np.unique(problem.shed_rank) if left.any() else ():
         part = problem.shed_rank == rank
-        extra = np.minimum(more[problem.shed_row], problem.shed_most - shed) * part
-        shed = shed + extra
-        more = more - np.bincount(problem.shed_row, extra, minlength=len(more))
+        extra = np.minimum(left[problem.shed_row], problem.shed_most) * part
+        shed += extra
+        left = left - np.bincount(problem.shed_row, extra, minlength=len(left))
     return shed

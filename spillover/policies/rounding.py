@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,42 +83,53 @@ def fit(layout: Layout, units: Ints, served: Floats, *, limit: Floats, total: in
     over = np.flatnonzero(load > limit * _ABOVE)
     if not len(over):
         return units
-    move = _Moves(layout, units.copy(), load, size, limit)
+    move = _Moves(layout, units, load, size, limit)
     worst = np.argsort(-load[over] / np.maximum(limit[over], 1e-300), kind="stable")
     for site in over[worst[:_MOST_MENDED]].tolist():
         move.away_from(site)
-    return move.units
+    return np.array(move.units, dtype=np.int64)
 
 
 class _Moves:
-    """Units by edge and the loads that follow from them, changed unit by unit."""
+    """Units by edge and the loads that follow from them, changed unit by unit: lists, for numbers one by one."""
 
     def __init__(self, layout: Layout, units: Ints, load: Floats, size: Floats, limit: Floats) -> None:
-        self.layout, self.units, self.load, self.size, self.limit = layout, units, load, size, limit
-        self.into = np.argsort(layout.destination, kind="stable")
-        self.into_ends = np.searchsorted(layout.destination[self.into], np.arange(layout.size + 1))
-        self.out_ends = layout.size + np.searchsorted(layout.origin[layout.size :], np.arange(layout.size + 1))
+        self.units, self.load, self.limit = units.tolist(), load.tolist(), limit.tolist()
+        self.origin, self.destination = layout.origin.tolist(), layout.destination.tolist()
+        self.size = size.tolist()
+        # By site, the smallest units first. Those of an origin without demand weigh nothing: moving them helps no site.
+        filled = np.flatnonzero((units > 0) & (size[layout.origin] > 0.0))
+        into = filled[np.lexsort((filled, size[layout.origin[filled]], layout.destination[filled]))]
+        self.into = into.tolist()
+        self.into_ends = np.searchsorted(layout.destination[into], np.arange(layout.size + 1)).tolist()
+        ends = np.searchsorted(layout.origin[layout.size :], np.arange(layout.size + 1))
+        self.out_ends = (layout.size + ends).tolist()
 
     def away_from(self, site: int) -> None:
         """Move units away until the site fits or no move is of use, the smallest units first."""
-        edges = self.into[self.into_ends[site] : self.into_ends[site + 1]]
-        edges = edges[self.units[edges] > 0]
-        for edge in edges[np.argsort(self.size[self.layout.origin[edges]], kind="stable")].tolist():
+        for edge in self.into[self.into_ends[site] : self.into_ends[site + 1]]:
             if self.load[site] <= self.limit[site] * _ABOVE:
                 return
             self._empty(edge, site)
 
     def _empty(self, edge: int, site: int) -> None:
-        origin = int(self.layout.origin[edge])
-        unit = float(self.size[origin])
-        others = [origin, *range(self.out_ends[origin], self.out_ends[origin + 1])]
-        places = {other: int(self.layout.destination[other]) for other in others if other != edge}
-        places = {other: place for other, place in places.items() if self.limit[place] > 0.0}
-        while places and self.units[edge] > 0 and self.load[site] > self.limit[site] * _ABOVE:
-            filled, other = min(((self.load[to] + unit) / self.limit[to], other) for other, to in places.items())
-            if filled > 1.0 and filled >= self.load[site] / max(self.limit[site], 1e-300):
+        origin = self.origin[edge]
+        unit, load, limit = self.size[origin], self.load, self.limit
+        others = (origin, *range(self.out_ends[origin], self.out_ends[origin + 1]))
+        # How full each destination would be with one unit more, the least full first; only its own moves change that.
+        places = [
+            ((load[to] + unit) / limit[to], other)
+            for other in others
+            if other != edge and limit[to := self.destination[other]] > 0.0
+        ]
+        heapify(places)
+        while places and self.units[edge] > 0 and load[site] > limit[site] * _ABOVE:
+            filled, other = places[0]
+            if filled > 1.0 and filled >= load[site] / max(limit[site], 1e-300):
                 return
+            to = self.destination[other]
             self.units[edge] -= 1
             self.units[other] += 1
-            self.load[site] -= unit
-            self.load[places[other]] += unit
+            load[site] -= unit
+            load[to] += unit
+            heapreplace(places, ((load[to] + unit) / limit[to], other))

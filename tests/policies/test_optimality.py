@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from spillover.model import Settings, Snapshot
 from spillover.optimum import random_snapshot, solve
 from spillover.policies import get
 from spillover.policies.layout import Layout
 
 if TYPE_CHECKING:
-    from spillover.model import Decision, Snapshot
+    from spillover.model import Decision
 
 BATCHES, EACH = 10, 50
 
@@ -67,3 +69,30 @@ def test_hundreds_of_sites_are_near_the_optimum_too() -> None:
     demand = math.fsum(site.demand_total_rps for site in snapshot.sites.values())
     assert math.fsum(decision.shed_rps.values()) == pytest.approx(math.fsum(best.shed_rps.values()), abs=1e-3 * demand)
     assert decision.predicted_mean_ms == pytest.approx(best.mean_ms, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_hundreds_of_overloaded_sites_shed_the_least_that_is_possible(seed: int) -> None:
+    # what the iterative solver sheds too much is placed afterwards, where there is room
+    snapshot = random_snapshot(seed, sites=400, peers=8, overload=True)
+    best = solve(snapshot, tolerance=1e-3)
+    decision, _ = get("cooperative")(snapshot, None)
+    demand = math.fsum(site.demand_total_rps for site in snapshot.sites.values())
+    assert math.fsum(decision.shed_rps.values()) == pytest.approx(math.fsum(best.shed_rps.values()), abs=1e-4 * demand)
+    assert decision.predicted_mean_ms == pytest.approx(best.mean_ms, rel=0.02)
+
+
+def test_hundreds_of_sites_shed_the_least_important_class_first() -> None:
+    plain = random_snapshot(2, sites=400, peers=8, overload=True)
+    sites = {
+        name: replace(site, demand_rps={"gold": 0.2 * site.demand_total_rps, "lead": 0.8 * site.demand_total_rps})
+        for name, site in plain.sites.items()
+    }
+    snapshot = Snapshot(sites, plain.links, Settings(classes=("gold", "lead")))
+    decision, _ = get("cooperative")(snapshot, None)
+    demand = math.fsum(site.demand_total_rps for site in sites.values())
+    for name, shed in decision.shed_by_class_rps.items():
+        # an origin sheds of the more important class only when all of the other is gone
+        assert shed["gold"] == 0.0 or shed["lead"] == pytest.approx(sites[name].demand_rps["lead"])
+    whole = solve(snapshot, tolerance=1e-3)
+    assert math.fsum(decision.shed_rps.values()) == pytest.approx(math.fsum(whole.shed_rps.values()), abs=1e-4 * demand)

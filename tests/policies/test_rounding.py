@@ -66,3 +66,20 @@ def test_without_room_anywhere_units_move_to_where_they_overfill_least() -> None
     units[[0, layout.size, layout.size + 1]] = [50, 3, 2]
     moved = fit(layout, units, np.array([55.0, 0.0, 0.0]), limit=np.array([50.0, 2.5, 2.0]), total=55)
     assert moved[[0, layout.size, layout.size + 1]].tolist() == [51, 2, 2]
+
+
+def test_units_of_an_origin_without_demand_stay() -> None:
+    sites = {name: Site(name, 10.0) for name in ("a", "b", "c")}
+    layout = Layout.of(Snapshot(sites, (Link("a", "b", 0.0), Link("b", "a", 0.0))))
+    units = np.array([10, 10, 10, 0, 0])
+    # b has no demand: its units weigh nothing, whatever a sends there
+    moved = fit(layout, units, np.array([20.0, 0.0, 0.0]), limit=np.array([9.5, 9.5, 9.5]), total=10)
+    assert moved.tolist() == [5, 10, 10, 5, 0]
+
+
+def test_many_small_units_move_until_the_fullest_are_equally_full() -> None:
+    layout = star(3)
+    units = np.zeros(len(layout.origin), dtype=np.int64)
+    units[0] = 1000
+    moved = fit(layout, units, np.array([40.0, 0.0, 0.0, 0.0]), limit=np.full(4, 5.0), total=1000)
+    assert moved[[0, *range(layout.size, len(units))]].tolist() == [250, 250, 250, 250]
