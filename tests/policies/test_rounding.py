@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import Link, Site, Snapshot
+from spillover.policies import get
 from spillover.policies.layout import Layout
 from spillover.policies.rounding import fit, to_units
 from spillover.weights import to_integers
@@ -83,3 +84,10 @@ def test_many_small_units_move_until_the_fullest_are_equally_full() -> None:
     units[0] = 1000
     moved = fit(layout, units, np.array([40.0, 0.0, 0.0, 0.0]), limit=np.full(4, 5.0), total=1000)
     assert moved[[0, *range(layout.size, len(units))]].tolist() == [250, 250, 250, 250]
+
+
+def test_an_origin_without_demand_keeps_its_weights_at_home_while_its_peer_is_full() -> None:
+    sites = {"s1": Site("s1", 2.0), "s2": Site("s2", 1.0, demand_rps=2.0)}
+    snapshot = Snapshot(sites, (Link("s1", "s2", 0.0), Link("s2", "s1", 0.0)))
+    decision, _ = get("cooperative")(snapshot, None, total=1)
+    assert decision.weights["s1"] == {"s1": 1}
