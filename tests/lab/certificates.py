@@ -62,11 +62,17 @@ class Authority:
             + leaf.public_bytes(serialization.Encoding.PEM)
             + self._certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context = anonymous_context()
         context.load_cert_chain(path)
         return context
+
+
+def anonymous_context() -> ssl.SSLContext:
+    """Return a TLS client that presents nothing and trusts anyone."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

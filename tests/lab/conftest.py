@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from lab_helpers import CLIENT_PORT, HOST, SITES, kubectl
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl
+
+from spillover.clusters import Cluster
+from spillover.reconciliation import Target, reconcile_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,18 +27,10 @@ def set_weights() -> Iterator[Callable[[str, dict[str, int]], None]]:
 
     def write(site: str, weights: dict[str, int]) -> None:
         name = SITES[site]["workload"]
-        hosts = kubectl(
-            site, "--namespace=apps", "get", f"virtualservice/{name}",
-            "--output=jsonpath={.spec.http[0].route[*].destination.host}",
-        ).split()  # fmt: skip
-        patches = [
-            f'{{"op": "replace", "path": "/spec/http/0/route/{place}/weight", '
-            f'"value": {weights.get(site if place == 0 else host.partition(".")[0], 0)}}}'
-            for place, host in enumerate(hosts)
-        ]
-        kubectl(
-            site, "--namespace=apps", "patch", f"virtualservice/{name}", "--type=json", f"--patch=[{','.join(patches)}]"
-        )
+        home = f"{name}.apps.svc.cluster.local"
+        peers = [link["to"] for link in LINKS if link["from"] == site]
+        wanted = {home: weights.get(site, 0)} | {f"{peer}.peers.internal": weights.get(peer, 0) for peer in peers}
+        reconcile_weights(Cluster.from_kubeconfig(KUBECONFIG, site, timeout_s=10), Target("apps", name), wanted)
 
     try:
         yield write

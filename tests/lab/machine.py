@@ -13,7 +13,7 @@ _OF_THEIR_OWN = re.compile(
     r"random|fs\.quota|ns_last_pid|pty\.nr|(dentry|inode|file)-(state|nr)|aio-nr|perf_event|sched_domain|epoch|netfilter\.nf_conntrack_count"
     r"|net\.(ipv4|ipv6)\.(conf|neigh)\.(?!all|default)"
 )
-_ENGINE_PROGRAMS = ("dockerd", "containerd", "containerd-shim", "runc", "docker-proxy", "docker-init")
+_ENGINE_PROGRAMS = ("dockerd", "containerd", "runc", "docker-proxy", "docker-init")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Machine:
             processes=_processes(),
             sysctls=_sysctls(),
             folders=frozenset(
-                str(path) for root in ("/var/lib", "/run", "/etc", "/opt", "/var/run") for path in Path(root).glob("*")
+                str(path) for root in ("/var/lib", "/run", "/etc", "/opt") for path in Path(root).glob("*")
             ),
         )
 

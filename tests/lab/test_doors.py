@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from certificates import Authority
+from certificates import Authority, anonymous_context
 from lab_helpers import CLIENT_PORT, CONTROL_PORT, HOST, KUBECONFIG, LINKS, PEER_PORT, SITES, STATE
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 pytestmark = pytest.mark.lab
@@ -33,29 +33,31 @@ def knock(site: str, port: int, context: ssl.SSLContext, path: str = "/healthz",
         return client.get(url, headers={"Host": host}, extensions=extensions)
 
 
+def workload_context(site: str, workload: str, folder: Path, authority: Authority | None = None) -> ssl.SSLContext:
+    """Return a TLS client that is a workload of a site, by the word of the site's authority or of another one."""
+    authority = authority or Authority.of_site(STATE / "pki", site)
+    return authority.client_context(f"spiffe://{SITES[site]['trust_domain']}{workload}", folder)
+
+
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("port", [PEER_PORT, CONTROL_PORT])
 def test_the_inner_doors_refuse_who_has_no_certificate(site: str, port: int) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
-        knock(site, port, context)
+        knock(site, port, anonymous_context())
 
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("port", [PEER_PORT, CONTROL_PORT])
 def test_the_inner_doors_refuse_a_certificate_of_a_foreign_authority(site: str, port: int, tmp_path: Path) -> None:
     origin = next(origin for origin, peer in PAIRS if peer == site)
-    context = Authority.foreign().client_context(f"spiffe://{SITES[origin]['trust_domain']}{GATEWAY}", tmp_path)
+    context = workload_context(origin, GATEWAY, tmp_path, Authority.foreign())
     with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
         knock(site, port, context)
 
 
 @pytest.mark.parametrize(("origin", "peer"), PAIRS)
 def test_the_peers_door_serves_the_gateway_of_a_linked_site(origin: str, peer: str, tmp_path: Path) -> None:
-    identity = f"spiffe://{SITES[origin]['trust_domain']}{GATEWAY}"
-    answer = knock(peer, PEER_PORT, Authority.of_site(STATE / "pki", origin).client_context(identity, tmp_path))
+    answer = knock(peer, PEER_PORT, workload_context(origin, GATEWAY, tmp_path))
     assert (answer.status_code, answer.headers["x-served-by"]) == (200, peer)
 
 
@@ -69,15 +71,13 @@ def test_the_peers_door_serves_the_gateway_of_a_linked_site(origin: str, peer: s
 def test_the_peers_door_refuses_an_ordinary_workload_of_a_linked_site(
     origin: str, peer: str, workload: str, tmp_path: Path
 ) -> None:
-    identity = f"spiffe://{SITES[origin]['trust_domain']}{workload}"
-    answer = knock(peer, PEER_PORT, Authority.of_site(STATE / "pki", origin).client_context(identity, tmp_path))
+    answer = knock(peer, PEER_PORT, workload_context(origin, workload, tmp_path))
     assert answer.status_code == 403
 
 
 @pytest.mark.parametrize("site", SITES)
 def test_the_peers_door_refuses_the_sites_own_gateway(site: str, tmp_path: Path) -> None:
-    identity = f"spiffe://{SITES[site]['trust_domain']}{GATEWAY}"
-    answer = knock(site, PEER_PORT, Authority.of_site(STATE / "pki", site).client_context(identity, tmp_path))
+    answer = knock(site, PEER_PORT, workload_context(site, GATEWAY, tmp_path))
     assert answer.status_code == 403
 
 
@@ -88,9 +88,7 @@ def test_the_peers_door_refuses_the_sites_own_gateway(site: str, tmp_path: Path)
 ])  # fmt: skip
 @pytest.mark.parametrize("site", SITES)
 def test_the_control_door_serves_the_controller_alone(site: str, workload: str, status: int, tmp_path: Path) -> None:
-    context = Authority.of_site(STATE / "pki", "cloud").client_context(
-        f"spiffe://{SITES['cloud']['trust_domain']}{workload}", tmp_path
-    )
+    context = workload_context("cloud", workload, tmp_path)
     answer = knock(site, CONTROL_PORT, context, "/demand", f"collector.{site}.spillover.internal")
     assert answer.status_code == status
 
