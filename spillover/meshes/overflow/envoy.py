@@ -1,0 +1,53 @@
+"""The shapes of EnvoyFilter patches and of the few Envoy messages that more than one object uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spillover.meshes.overflow.site import Manifest
+
+HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+MANAGER = "envoy.filters.network.http_connection_manager"
+MANAGER_TYPE = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def envoy_filter(name: str, namespace: str, labels: Mapping[str, str], patches: list[Manifest]) -> Manifest:
+    """Return an EnvoyFilter for the proxies with these labels."""
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"workloadSelector": {"labels": dict(labels)}, "configPatches": patches},
+    }
+
+
+def http_filter(port: int, operation: str, value: Manifest) -> Manifest:
+    """Return a patch that puts an HTTP filter at a gateway's port, in front of all others or just before the router."""
+    chain: Manifest = {"filter": {"name": MANAGER}}
+    if operation == "INSERT_BEFORE":
+        chain["filter"]["subFilter"] = {"name": "envoy.filters.http.router"}
+    return {
+        "applyTo": "HTTP_FILTER",
+        "match": {"context": "GATEWAY", "listener": {"portNumber": port, "filterChain": chain}},
+        "patch": {"operation": operation, "value": value},
+    }
+
+
+def merge_into_host(what: str, port: int, host: str, value: Manifest) -> Manifest:
+    """Return a patch that merges into a host of a gateway's port: into the host itself, or into each of its routes."""
+    return {
+        "applyTo": what,
+        "match": {
+            "context": "GATEWAY",
+            "routeConfiguration": {"portNumber": port, "vhost": {"name": f"{host}:{port}"}},
+        },
+        "patch": {"operation": "MERGE", "value": value},
+    }
+
+
+def percent(numerator: int) -> Manifest:
+    """Return a RuntimeFractionalPercent that no runtime key changes."""
+    return {"default_value": {"numerator": numerator, "denominator": "HUNDRED"}}

@@ -1,0 +1,254 @@
+"""What stands at a site's gateway: the filters of its doors, the order of attempts, the buckets, the grants."""
+
+from __future__ import annotations
+
+from spillover.meshes.overflow import envoy
+from spillover.meshes.overflow.site import (
+    CLIENT_PORT,
+    GATEWAY_LABELS,
+    GATEWAY_NAMESPACE,
+    HOME_PORT,
+    LAST_PORT,
+    PEER_PORT,
+    REFUSED_HEADER,
+    Manifest,
+    OverflowSite,
+)
+
+SPILL_HEADER = "x-spillover-spill"
+OWN_HEADERS = (SPILL_HEADER, REFUSED_HEADER, "x-spillover-origin")
+BUCKET_FILTER, SPILL_FILTER, GRANTS_FILTER = "spillover.bucket", "spillover.spill", "spillover.grants"
+ORDER_NAMESPACE = "spillover.order"
+IDEMPOTENT_METHODS = "GET|HEAD|OPTIONS|PUT|DELETE"
+
+_RETRY_ON = "connect-failure,refused-stream,reset-before-request,retriable-headers,envoy-ratelimited"
+
+_SPILL_LUA = f"""\
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local spilled = headers:get("{SPILL_HEADER}") ~= nil
+  local order = handle:metadata():get(spilled and "spilled" or "kept")
+  local length = tonumber(headers:get("content-length") or "0")
+  if length ~= nil and length > (handle:metadata():get("largest_body_bytes") or math.huge) then
+    order = handle:metadata():get("large")
+  end
+  if order ~= nil then
+    handle:streamInfo():dynamicMetadata():set("{ORDER_NAMESPACE}", "priority_groups", order)
+    handle:clearRouteCache()
+  end
+end
+"""
+
+
+def doors() -> Manifest:
+    """Return the filters of a gateway's doors. They do nothing to a virtual host without numbers of its own."""
+    strip = {
+        "name": "spillover.strip",
+        "typed_config": {
+            "@type": f"{envoy.HTTP}.header_mutation.v3.HeaderMutation",
+            "mutations": {"request_mutations": [{"remove": header} for header in OWN_HEADERS]},
+        },
+    }
+    bucket = {
+        "name": BUCKET_FILTER,
+        "typed_config": {"@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "spillover_bucket"},
+    }
+    spill = {
+        "name": SPILL_FILTER,
+        "typed_config": {
+            "@type": f"{envoy.HTTP}.lua.v3.Lua",
+            "default_source_code": {"inline_string": _SPILL_LUA},
+        },
+    }
+    grants = {
+        "name": GRANTS_FILTER,
+        "typed_config": {"@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "spillover_grants"},
+    }
+    connect = {
+        "applyTo": "NETWORK_FILTER",
+        "match": {
+            "context": "GATEWAY",
+            "listener": {"portNumber": PEER_PORT, "filterChain": {"filter": {"name": envoy.MANAGER}}},
+        },
+        "patch": {
+            "operation": "MERGE",
+            "value": {"typed_config": {"@type": envoy.MANAGER_TYPE, "http2_protocol_options": {"allow_connect": True}}},
+        },
+    }
+    return envoy.envoy_filter(
+        "spillover-doors",
+        GATEWAY_NAMESPACE,
+        GATEWAY_LABELS,
+        [
+            envoy.http_filter(CLIENT_PORT, "INSERT_FIRST", strip),
+            # Before the router, and so after what may refuse: a refused request takes no token.
+            envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", bucket),
+            envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", spill),
+            envoy.http_filter(PEER_PORT, "INSERT_BEFORE", grants),
+            connect,
+        ],
+    )
+
+
+def routes(site: OverflowSite) -> Manifest:
+    """Return the clients' routes; where an attempt really goes is said by `attempts`, which merges into these."""
+    home = [{"destination": {"host": site.service, "port": {"number": HOME_PORT}}}]
+    attempts = len(site.peers) + 1  # after the first: each peer once, then home as the last resort
+    safe = f"{_RETRY_ON},reset"
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": site.application, "namespace": site.namespace},
+        "spec": {
+            "hosts": [site.host],
+            "gateways": [f"{GATEWAY_NAMESPACE}/client"],
+            "http": [
+                {
+                    "name": "spill-idempotent",
+                    "match": [{"method": {"regex": IDEMPOTENT_METHODS}}],
+                    "retries": {"attempts": attempts, "retryOn": safe},
+                    "route": home,
+                },
+                # A request that was begun may have done its work: begun again, it would do it twice.
+                {"name": "spill", "retries": {"attempts": attempts, "retryOn": _RETRY_ON}, "route": home},
+            ],
+        },
+    }
+
+
+def attempts(site: OverflowSite) -> Manifest:
+    """Return the order of attempts, and the bucket that decides which order."""
+    home = f"outbound|{HOME_PORT}||{site.service}"
+    last = f"outbound|{LAST_PORT}||{site.application}-last.{site.namespace}.svc.cluster.local"
+    peers = f"outbound|443||{site.peers_host}"
+
+    def group(name: str, cluster: str) -> Manifest:
+        return {"name": name, "clusters": [{"cluster_name": cluster, "weight": 1}]}
+
+    each_peer = [{"name": "peers"}] * len(site.peers)
+    kept, spilled = [{"name": "home"}, *each_peer, {"name": "last"}], [*each_peer, {"name": "last"}]
+    specifier = {
+        "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+        "type_url": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3"
+        ".PriorityGroupClusterSpecifier",
+        "value": {
+            "priority_groups": [group("home", home), group("peers", peers), group("last", last)],
+            "override_metadata_namespace": ORDER_NAMESPACE,
+        },
+    }
+    route = {
+        "metadata": {
+            "filter_metadata": {
+                SPILL_FILTER: {
+                    "kept": kept,
+                    "spilled": spilled,
+                    "large": [{"name": "last"}],
+                    "largest_body_bytes": site.largest_body_bytes,
+                }
+            }
+        },
+        "request_body_buffer_limit": site.largest_body_bytes,
+        "route": {
+            "inline_cluster_specifier_plugin": {
+                "extension": {"name": "envoy.router.cluster_specifier_plugin.priority_group", "typed_config": specifier}
+            },
+            "retry_policy": {
+                "refresh_cluster_on_retry": True,
+                "retriable_headers": [{"name": REFUSED_HEADER, "present_match": True}],
+                # A refusal is no sign of trouble to wait for: the next attempt is elsewhere.
+                "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
+            },
+        },
+    }
+    bucket = {
+        "@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "spillover_bucket",
+        "token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "1s"},
+        "filter_enabled": envoy.percent(100),
+        # Nothing is refused here: what has no token is marked.
+        "filter_enforced": envoy.percent(0),
+        "request_headers_to_add_when_not_enforced": [
+            {"header": {"key": SPILL_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+    }
+    allow_connect = {
+        "applyTo": "CLUSTER",
+        "match": {"context": "GATEWAY", "cluster": {"service": site.peers_host}},
+        "patch": {
+            "operation": "MERGE",
+            "value": {
+                "typed_extension_protocol_options": {
+                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                        "explicit_http_config": {
+                            "http2_protocol_options": {
+                                # WebSocket over HTTP/2.
+                                "allow_connect": True,
+                                # A peer that was cut off is noticed by this, not by the requests that wait for it.
+                                "connection_keepalive": {
+                                    "interval": "0.3s",
+                                    "timeout": "0.2s",
+                                    "interval_jitter": {"value": 0},
+                                },
+                            }
+                        },
+                    }
+                }
+            },
+        },
+    }
+    return envoy.envoy_filter(
+        f"{site.object_name}-attempts",
+        GATEWAY_NAMESPACE,
+        GATEWAY_LABELS,
+        [
+            envoy.merge_into_host(
+                "VIRTUAL_HOST", CLIENT_PORT, site.host, {"typed_per_filter_config": {BUCKET_FILTER: bucket}}
+            ),
+            envoy.merge_into_host("HTTP_ROUTE", CLIENT_PORT, site.host, route),
+            allow_connect,
+        ],
+    )
+
+
+def grants(site: OverflowSite) -> Manifest:
+    """Return a bucket for each origin at the peers' door; whoever is no linked origin has next to nothing."""
+    identity = {
+        "extension": {
+            "name": "envoy.rate_limit_descriptors.expr",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor",
+                "descriptor_key": "origin",
+                "text": "connection.uri_san_peer_certificate",
+            },
+        }
+    }
+    grants = {
+        "@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "spillover_grants",
+        "token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "3600s"},
+        "always_consume_default_token_bucket": False,
+        "filter_enabled": envoy.percent(100),
+        "filter_enforced": envoy.percent(100),
+        "rate_limits": [{"actions": [identity]}],
+        "descriptors": [
+            {
+                "entries": [{"key": "origin", "value": site.origins[origin]}],
+                "token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "1s"},
+            }
+            for origin in sorted(site.origins)
+        ],
+        "response_headers_to_add": [
+            {"header": {"key": REFUSED_HEADER, "value": "grant"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+    }
+    return envoy.envoy_filter(
+        f"{site.object_name}-grants",
+        GATEWAY_NAMESPACE,
+        GATEWAY_LABELS,
+        [
+            envoy.merge_into_host(
+                "VIRTUAL_HOST", PEER_PORT, site.host, {"typed_per_filter_config": {GRANTS_FILTER: grants}}
+            )
+        ],
+    )

@@ -1,0 +1,89 @@
+"""One application at one site, as the fast clock needs to know it, and the names that its objects share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Manifest = dict[str, Any]
+
+GATEWAY_NAMESPACE = "istio-system"
+GATEWAY_LABELS = {"istio": "ingressgateway"}
+CLIENT_PORT, PEER_PORT = 8080, 8443
+HOME_PORT, LAST_PORT = 80, 81
+APPLICATION_PORT, LAST_LISTENER_PORT = 8080, 8081
+
+REFUSED_HEADER = "x-spillover-refused"
+"""On an answer: one of our own proxies refused the request, so it may go on to somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A site that this one may spill to.
+
+    Parameters
+    ----------
+    name : str
+        The site's name.
+    address : str
+        Where its peers' door is reached.
+    port : int
+        And at which port.
+    identity : str
+        SPIFFE identity that its gateway must prove.
+    """
+
+    name: str
+    address: str
+    port: int
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverflowSite:
+    """One application at one site, and the sites around it.
+
+    Parameters
+    ----------
+    application, namespace : str
+        The application's Deployment and Service.
+    host : str
+        Host header of its requests.
+    peers : tuple of Peer
+        In any order; what weight each has is a number.
+    origins : mapping of str to str
+        SPIFFE identity of the gateway of each site that may spill here, by site.
+    connect_timeout_ms : int
+        How long a dead peer may keep a request waiting.
+    largest_body_bytes : int
+        A larger body stays at home: the proxy holds what it may have to send again.
+    retry_after_s : int
+        What a client is told that nobody could serve.
+    """
+
+    application: str
+    namespace: str
+    host: str
+    peers: tuple[Peer, ...]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    connect_timeout_ms: int = 250
+    largest_body_bytes: int = 1 << 20
+    retry_after_s: int = 1
+
+    @property
+    def service(self) -> str:
+        """The application's name in its cluster."""
+        return f"{self.application}.{self.namespace}.svc.cluster.local"
+
+    @property
+    def peers_host(self) -> str:
+        """Name of the one cluster of all peers."""
+        return f"{self.application}.peers.internal"
+
+    @property
+    def object_name(self) -> str:
+        """Name of the objects that are this application's."""
+        return f"spillover-{self.application}"
