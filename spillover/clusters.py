@@ -1,4 +1,4 @@
-"""The Kubernetes API of one site: read a VirtualService, patch its weights. The only import of kubernetes.
+"""The Kubernetes API of one site: read an object, patch its weights and other numbers. The only import of kubernetes.
 
 Nothing is retried in secret and every call has a deadline: whoever calls decides what a failure means. The one
 exception is an answer of 401, after which the credentials are read again and the call is made once more, because the
@@ -18,10 +18,13 @@ import urllib3.exceptions
 import yaml
 from kubernetes import client, config
 
+from spillover.meshes.overflow.numbers import OWNED_PATH as OWNED_NUMBERS
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from spillover.meshes.objects import ObjectRef
 
 DEFAULT_API_VERSION = "networking.istio.io/v1"
 _PLURAL = "virtualservices"
@@ -161,15 +164,45 @@ class Cluster:
         ClusterError
             For everything else; see its subclasses.
         """
-        _check_patch(patch)
+        _check_patch(patch, _OWNED_PATH)
+        what = f"VirtualService {namespace}/{name} ({api_version})"
+        return self._patch(what, (api_version, _PLURAL, namespace, name), patch, dry_run)
+
+    def get_object(self, ref: ObjectRef) -> dict[str, Any]:
+        """Return the object as a plain dictionary; ClusterError says what went wrong."""
+        group, version = _group_version(ref.api_version)
+        return self._call(
+            str(ref),
+            lambda api: api.get_namespaced_custom_object(
+                group, version, ref.namespace, ref.plural, ref.name, _request_timeout=self._timeout_s
+            ),
+        )
+
+    def patch_numbers(self, ref: ObjectRef, patch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Apply a JSON patch from `spillover.meshes.overflow.numbers.json_patch` and return the new object.
+
+        Raises
+        ------
+        Conflict
+            If the object is no longer the one that the patch was made from.
+        ClusterError
+            For everything else; see its subclasses.
+        """
+        _check_patch(patch, OWNED_NUMBERS)
+        return self._patch(str(ref), ref, patch, dry_run=False)
+
+    def _patch(
+        self, what: str, ref: tuple[str, str, str, str], patch: Sequence[dict[str, Any]], dry_run: bool
+    ) -> dict[str, Any]:
+        api_version, plural, namespace, name = ref
         group, version = _group_version(api_version)
         return self._call(
-            f"VirtualService {namespace}/{name} ({api_version})",
+            what,
             lambda api: api.patch_namespaced_custom_object(
                 group,
                 version,
                 namespace,
-                _PLURAL,
+                plural,
                 name,
                 list(patch),
                 _content_type="application/json-patch+json",
@@ -242,12 +275,12 @@ def _group_version(api_version: str) -> tuple[str, str]:
     return group, version
 
 
-def _check_patch(patch: Sequence[dict[str, Any]]) -> None:
+def _check_patch(patch: Sequence[dict[str, Any]], owned: re.Pattern[str]) -> None:
     """Refuse a patch that could touch what is not ours, or the object that it was not made from."""
     if not patch or patch[0].get("op") != "test" or patch[0].get("path") != _RESOURCE_VERSION_PATH:
         raise ClusterError(f"a patch of weights must begin with a test of {_RESOURCE_VERSION_PATH}")
     for operation in patch[1:]:
-        if not _OWNED_PATH.fullmatch(str(operation.get("path"))):
+        if not owned.fullmatch(str(operation.get("path"))):
             raise ClusterError(f"a patch of weights must change weights only, got {operation.get('path')!r}")
 
 

@@ -48,6 +48,11 @@ options:
       - C(host), the Host header of its requests; C(namespace); and C(peer_port), the port of every site's peers' door.
     type: dict
     required: true
+  in_force:
+    description: Objects as the API server returns them; the numbers of those among them that are the site's are kept.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = """
@@ -73,18 +78,28 @@ def overflow_manifests(
     sites: Mapping[str, Mapping[str, Any]],
     links: Sequence[Mapping[str, Any]],
     application: Mapping[str, Any],
+    in_force: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Return the objects of the fast clock at ``site``; AnsibleFilterError with the package's own sentence."""
     if _MISSING is not None:
         raise AnsibleFilterError(f"overflow_manifests: the Python package spillover is missing: {_MISSING}")
     try:
-        return _manifests(site, sites, links, application)
+        made = _manifests(site, sites, links, application)
     except SpilloverError as error:
         raise AnsibleFilterError(f"overflow_manifests: {error}") from error
     except KeyError as error:
         raise AnsibleFilterError(
             f"overflow_manifests: {error} is missing among the settings of the sites, links or the application"
         ) from error
+    stored = {_key(manifest): manifest for manifest in in_force}
+    return [
+        overflow.keeping_numbers(manifest, stored[_key(manifest)]) if _key(manifest) in stored else manifest
+        for manifest in made
+    ]
+
+
+def _key(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
 def _manifests(

@@ -50,6 +50,22 @@ class VirtualServiceRef(_Strict):
     api_version: str = "networking.istio.io/v1"
 
 
+class OverflowRef(_Strict):
+    """The objects of the fast clock at a site, made by whoever installed it.
+
+    Attributes
+    ----------
+    application, namespace
+        Whose they are; their names follow from it.
+    identities
+        SPIFFE identity of the gateway of each site that may spill here, by site.
+    """
+
+    application: _Name
+    namespace: _Name
+    identities: dict[_Name, _Name] = Field(default_factory=dict)
+
+
 class SiteConfig(_Strict):
     """One site.
 
@@ -67,6 +83,8 @@ class SiteConfig(_Strict):
         What to write; null for a site that only takes guests.
     destinations
         Key of the destination in this site's VirtualService, by site.
+    overflow
+        What to write in overflow mode; null for a site whose proxies are left alone.
     """
 
     capacity_rpm: _Positive
@@ -76,6 +94,7 @@ class SiteConfig(_Strict):
     kubeconfig: Path | None = None
     virtual_service: VirtualServiceRef | None = None
     destinations: dict[_Name, _Name] = Field(default_factory=dict)
+    overflow: OverflowRef | None = None
 
 
 class LinkConfig(_Strict):
@@ -103,7 +122,8 @@ class ControllerConfig(_Strict):
     policy
         Name of the policy.
     mode
-        How to act on the mesh; ``weights`` writes VirtualService weights.
+        How to act on the mesh; ``weights`` writes VirtualService weights, ``overflow`` the numbers of proxies that
+        spill by themselves.
     window_s
         Demand is averaged over this many seconds.
     period_s
@@ -115,7 +135,7 @@ class ControllerConfig(_Strict):
     """
 
     policy: str = "paper"
-    mode: Literal["weights"] = "weights"
+    mode: Literal["weights", "overflow"] = "weights"
     window_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
     period_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -128,6 +148,8 @@ class ControllerConfig(_Strict):
         policies.get(self.policy)
         for name, site in self.sites.items():
             self._check_site(name, site)
+            if site.overflow is not None:
+                self._check_overflow(name, site.overflow, site.kubeconfig)
         pairs = [(link.origin, link.peer) for link in self.links]
         for origin, peer in pairs:
             for end, name in (("from", origin), ("to", peer)):
@@ -158,6 +180,13 @@ class ControllerConfig(_Strict):
                 raise SpilloverError(f"sites.{name}.destinations must name known sites, got {destination!r}")
         if len(set(site.destinations.values())) < len(site.destinations):
             raise SpilloverError(f"sites.{name}.destinations must be different keys, got {site.destinations}")
+
+    def _check_overflow(self, name: str, overflow: OverflowRef, kubeconfig: Path | None) -> None:
+        for origin in overflow.identities:
+            if origin not in self.sites:
+                raise SpilloverError(f"sites.{name}.overflow.identities must name known sites, got {origin!r}")
+        if kubeconfig is None or not kubeconfig.is_file():
+            raise SpilloverError(f"sites.{name}.kubeconfig must be a file where there is overflow, got {kubeconfig}")
 
     @property
     def interval_s(self) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spillover.controller.config import ControllerConfig
     from spillover.controller.edges import Edges
     from spillover.controller.lanes import Runner
-    from spillover.controller.writer import WeightsWriter
+    from spillover.controller.writer import Writer
     from spillover.model import Decision
 
 _DEAD_AFTER_READS = 2
@@ -38,7 +38,8 @@ class _SiteState:
         self.window = window
         self.was_read = False
         self.failed_reads = 0
-        self.wanted: Mapping[str, int] | None = None
+        self.wanted: Any = None
+        self.weights: Mapping[str, int] | None = None
 
 
 class Controller:
@@ -53,7 +54,7 @@ class Controller:
     reads
         Runs one read a site at once.
     writer
-        Brings the weights to the sites.
+        Brings to the sites what the mode wants.
     edges
         Clocks, log, metrics, chance.
     """
@@ -63,13 +64,14 @@ class Controller:
         config: ControllerConfig,
         read_demand: Mapping[str, Callable[[], CounterSample]],
         reads: Runner,
-        writer: WeightsWriter,
+        writer: Writer,
         edges: Edges,
     ) -> None:
         self._config = config
         self._read_demand = read_demand
         self._reads = reads
         self._writer = writer
+        self._mode = writer.mode
         self._edges = edges
         self._clock = edges.clock
         self._decide = policies.get(config.policy)
@@ -134,17 +136,19 @@ class Controller:
         fields = {
             "time": self._edges.wall_clock(),
             "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
-            "weights": {name: dict(weights) for name, weights in self._wanted().items()},
+            "weights": {name: dict(site.weights) for name, site in self._sites.items() if site.weights is not None},
             "written": sorted(report.written),
             "reasons": reasons,
         }
+        if numbers := self._mode.described(self._wanted()):
+            fields["numbers"] = numbers
         self._edges.log("tick", fields)
 
     def retry(self) -> None:
         """Try failed writes again between two decisions: a period may be a minute."""
         failing = self._writer.failing
         if failing:
-            wanted = {name: weights for name, weights in self._wanted().items() if name in failing}
+            wanted = {name: numbers for name, numbers in self._wanted().items() if name in failing}
             self._writer.apply(wanted, self._config.read_deadline_s)
 
     def _stamped(self, read: Callable[[], CounterSample]) -> tuple[CounterSample, float]:
@@ -174,7 +178,7 @@ class Controller:
         return SiteView(demand, healthy=not dead)
 
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
-        """Ask the policy, keep the last weights where demand is missing, and return the reasons by origin."""
+        """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
         try:
             snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
             decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
@@ -183,12 +187,14 @@ class Controller:
         reasons = {}
         for origin, site in self._sites.items():
             # Once the policy counts the sample as missing too, it holds by itself, without the peers that are dead.
-            policy_holds = site.wanted is not None and snapshot.is_missing(origin)
+            policy_holds = site.weights is not None and snapshot.is_missing(origin)
             if views[origin].demand.demand_rps is None and not policy_holds:
                 reasons[origin] = f"held: {views[origin].demand.reason}"
             else:
-                site.wanted = self._all_weights(origin, decision)
-                self._edges.metrics.wanted(origin, site.wanted)
+                site.weights = self._all_weights(origin, decision)
+                self._edges.metrics.wanted(origin, site.weights)
+                if origin in self._mode.sites:
+                    site.wanted = self._mode.wanted(origin, decision, snapshot)
                 reasons[origin] = decision.reasons.get(origin, "")
         return reasons
 
@@ -197,7 +203,7 @@ class Controller:
         destinations = self._config.sites[origin].destinations
         return dict.fromkeys(destinations, 0) | dict(decision.weights[origin])
 
-    def _wanted(self) -> dict[str, Mapping[str, int]]:
+    def _wanted(self) -> dict[str, Any]:
         return {name: site.wanted for name, site in self._sites.items() if site.wanted is not None}
 
 

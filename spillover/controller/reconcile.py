@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from spillover.controller.config import VirtualServiceRef
+    from spillover.meshes.objects import ObjectRef
 
 _MOST_ATTEMPTS = 3
 """Reads and writes before a conflict is left to the next period: somebody else is writing all the time."""
@@ -27,6 +28,14 @@ class ClusterApi(Protocol):
     def patch_virtual_service_weights(
         self, namespace: str, name: str, patch: Sequence[dict[str, Any]], *, api_version: str = ...
     ) -> dict[str, Any]:
+        """Apply the patch."""
+        ...
+
+    def get_object(self, ref: ObjectRef) -> dict[str, Any]:
+        """Return the object."""
+        ...
+
+    def patch_numbers(self, ref: ObjectRef, patch: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Apply the patch."""
         ...
 
@@ -53,16 +62,16 @@ class Applied:
 
     Parameters
     ----------
-    before, after : mapping of str to int
-        Weights by site; a destination that the settings do not know stands under its key.
+    before, after : mapping of str to float
+        Weights by site; a destination that the settings do not know stands under its key. Or other numbers by name.
     written : bool
         Whether anything differed and was written.
     write_ms : float
         Time of the write alone.
     """
 
-    before: Mapping[str, int]
-    after: Mapping[str, int]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
     written: bool
     write_ms: float = 0.0
 

@@ -14,7 +14,8 @@ from spillover.controller.edges import Edges, Log
 from spillover.controller.lanes import Lanes
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
-from spillover.controller.writer import WeightsWriter
+from spillover.controller.modes import of as mode_of
+from spillover.controller.writer import Writer
 from spillover.serving import Answer, Endpoints, Routes
 from spillover.sources.collector import read_collector
 from spillover.sources.fetch import http_client
@@ -32,11 +33,10 @@ _API_TIMEOUT_S = 2.0
 
 
 def open_clusters(config: ControllerConfig) -> dict[str, ClusterApi]:
-    """Open the API server of every site that has a VirtualService; ClusterError when a kubeconfig is unusable."""
+    """Open the API server of every site at which there is something to write; ClusterError for a bad kubeconfig."""
     return {
-        name: Cluster.from_kubeconfig(site.kubeconfig, timeout_s=_API_TIMEOUT_S)
-        for name, site in config.sites.items()
-        if site.virtual_service is not None
+        name: Cluster.from_kubeconfig(config.sites[name].kubeconfig, timeout_s=_API_TIMEOUT_S)
+        for name in sorted(mode_of(config).sites)
     }
 
 
@@ -92,7 +92,7 @@ def run_controller(
     edges = Edges(time.monotonic, time.time, log, ControllerMetrics(registry), random.Random())  # noqa: S311  jitter
     names = list(config.sites)
     opened = open_clusters(config) if clusters is None else clusters
-    writer = WeightsWriter(config, opened, Lanes(list(opened)), edges)
+    writer = Writer(mode_of(config), config.period_s, opened, Lanes(list(opened)), edges)
     controller = Controller(config, collector_readers(config), Lanes(names), writer, edges)
     with Endpoints(listen, routes(controller, registry)) as endpoints:
         started(endpoints.port)

@@ -1,22 +1,22 @@
-"""Brings wanted weights to every origin's VirtualService, all sites at once, and leaves a failing API server alone."""
+"""Brings what is wanted to every site's objects, all sites at once, and leaves a failing API server alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spillover.clusters import ClusterError, Unreachable
 from spillover.controller.backoff import Backoff
-from spillover.controller.reconcile import Applied, ClusterApi, Target, reconcile
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spillover.controller.config import ControllerConfig
     from spillover.controller.edges import Edges
     from spillover.controller.lanes import Outcome, Runner
+    from spillover.controller.modes import Mode
+    from spillover.controller.reconcile import Applied, ClusterApi
 
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
@@ -29,24 +29,26 @@ class Report:
     Parameters
     ----------
     written : list of str
-        Origins whose weights were written.
+        Sites at which something was written.
     problems : dict of str to str
-        Why others may not have theirs, by origin.
+        Why others may not have what they should, by site.
     """
 
     written: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
 
-class WeightsWriter:
-    """Reconciles origins and remembers which API servers fail.
+class Writer:
+    """Reconciles sites and remembers which API servers fail.
 
     Parameters
     ----------
-    config
-        Which VirtualServices, and the deadlines.
+    mode
+        What is written, and where.
+    period_s
+        Seconds from one decision to the next.
     clusters
-        API server by site, for every site that has a VirtualService.
+        API server by site, for every site at which there is something to write.
     runner
         Runs one task a site at once.
     edges
@@ -54,42 +56,42 @@ class WeightsWriter:
     """
 
     def __init__(
-        self, config: ControllerConfig, clusters: Mapping[str, ClusterApi], runner: Runner, edges: Edges
+        self, mode: Mode, period_s: float, clusters: Mapping[str, ClusterApi], runner: Runner, edges: Edges
     ) -> None:
-        self._total = config.total
-        self._targets = {
-            name: Target(site.virtual_service, site.destinations)
-            for name, site in config.sites.items()
-            if site.virtual_service is not None
-        }
+        self._mode = mode
         self._clusters = clusters
         self._runner = runner
         self._edges = edges
-        first_s = min(_FIRST_BACKOFF_S, config.period_s / 2)
-        self._backoffs = {name: Backoff(first_s, _LONGEST_BACKOFF_S, edges.rng) for name in self._targets}
+        first_s = min(_FIRST_BACKOFF_S, period_s / 2)
+        self._backoffs = {name: Backoff(first_s, _LONGEST_BACKOFF_S, edges.rng) for name in sorted(mode.sites)}
         self._silent: set[str] = set()
 
     @property
+    def mode(self) -> Mode:
+        """How decisions act on the mesh."""
+        return self._mode
+
+    @property
     def failing(self) -> set[str]:
-        """Origins whose last attempt failed."""
+        """Sites whose last attempt failed."""
         return {name for name, backoff in self._backoffs.items() if backoff.failing}
 
     def silent(self, name: str) -> bool:
         """Whether the last attempt at this site met an API server that did not answer."""
         return name in self._silent
 
-    def apply(self, wanted: Mapping[str, Mapping[str, int]], deadline_s: float) -> Report:
-        """Read each origin's VirtualService and write what differs.
+    def apply(self, wanted: Mapping[str, Any], deadline_s: float) -> Report:
+        """Read each site's objects and write what differs.
 
         Parameters
         ----------
         wanted
-            Weight by site, by origin; sites without a VirtualService are passed over.
+            From the mode, by site; sites at which there is nothing to write are passed over.
         deadline_s
             How long to wait for the slowest; it goes on in its own thread and is heard of in a later round.
         """
         now_s = self._edges.clock()
-        mine = wanted.keys() & self._targets.keys()
+        mine = wanted.keys() & self._mode.sites
         ready = [name for name in sorted(mine) if self._backoffs[name].ready(now_s)]
         report = Report(problems=dict.fromkeys(mine - set(ready), "its API server is left alone for a moment"))
         tasks = {name: partial(self._reconcile, name, wanted[name]) for name in ready}
@@ -101,13 +103,13 @@ class WeightsWriter:
             self._failed(name, Unreachable(f"no answer within {deadline_s:g} s"), report)
         return report
 
-    def _reconcile(self, name: str, weights: Mapping[str, int]) -> Applied:
+    def _reconcile(self, name: str, wanted: Any) -> Applied:
         edges = self._edges
-        applied = reconcile(self._clusters[name], self._targets[name], weights, total=self._total, clock=edges.clock)
+        applied = self._mode.reconcile(name, self._clusters[name], wanted, edges.clock)
         if applied.written:
             # Logged where it happens: a write that ends after the deadline has its true time too.
             edges.log(
-                "weights_written",
+                self._mode.event,
                 {
                     "time": edges.wall_clock(),
                     "origin": name,

@@ -15,7 +15,8 @@ from spillover.controller.edges import Edges
 from spillover.controller.lanes import Outcome
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
-from spillover.controller.writer import WeightsWriter
+from spillover.controller.modes import of as mode_of
+from spillover.controller.writer import Writer
 from spillover.sources.demand import CounterSample
 from spillover.sources.fetch import SourceError
 
@@ -199,7 +200,7 @@ class World:
         self.metrics = ControllerMetrics(registry)
         edges = Edges(self.clock, lambda: self.wall_s, self._log, self.metrics, Random(7))  # noqa: S311
         clusters = {name: self.sites[name] for name in ORIGINS}
-        self.writer = WeightsWriter(self.config, clusters, self.writes, edges)
+        self.writer = Writer(mode_of(self.config), self.config.period_s, clusters, self.writes, edges)
         readers = {name: site.read_demand for name, site in self.sites.items()}
         self.controller = Controller(self.config, readers, self.reads, self.writer, edges)
 

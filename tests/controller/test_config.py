@@ -38,7 +38,7 @@ def test_file_of_the_contract_is_read(tmp_path: Path) -> None:
     ("path", "value", "sentence"),
     [
         ("policy", "best", "policy must be one of .*, got 'best'"),
-        ("mode", "overflow", "mode must be 'weights', got 'overflow'"),
+        ("mode", "sideways", "mode must be 'weights' or 'overflow', got 'sideways'"),
         ("window_s", 0, r"window_s must be .*0.1, got 0"),
         ("period_s", float("nan"), "period_s must be .*, got nan"),
         ("total", 0, "total must be greater than or equal to 1, got 0|total must be .* 1, got 0"),

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 SERVER = [*DOCKER, "exec", "spillover-edge1"]
 KUBELET = "/var/lib/kubelet/config.yaml"
-ROUTES = "workload : Put the application and its routes in place"
+ROUTES = "workload : Let the weights lead the clients"
 SETTINGS = "node : Write kubelet's settings"
 RESTART = "node : Restart kubelet"
 

@@ -22,10 +22,19 @@ from __future__ import annotations
 
 from spillover.meshes.overflow import application, gateway, peers
 from spillover.meshes.overflow.decided import numbers_for
-from spillover.meshes.overflow.numbers import Numbers, with_numbers
-from spillover.meshes.overflow.site import Manifest, OverflowSite, Peer
+from spillover.meshes.overflow.numbers import Numbers, keeping_numbers, with_numbers
+from spillover.meshes.overflow.site import Manifest, OverflowSite, Peer, numbered_objects
 
-__all__ = ["Manifest", "Numbers", "OverflowSite", "Peer", "manifests", "numbers_for"]
+__all__ = [
+    "Manifest",
+    "Numbers",
+    "OverflowSite",
+    "Peer",
+    "keeping_numbers",
+    "manifests",
+    "numbered_objects",
+    "numbers_for",
+]
 
 
 def manifests(site: OverflowSite, numbers: Numbers) -> list[Manifest]:

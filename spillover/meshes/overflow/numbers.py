@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,15 @@ LARGEST_RPS = 1e6
 
 _SHORTEST_FILL_S = 0.05
 _LONGEST_FILL_S = 3600.0
+
+OWNED_PATH = re.compile(
+    r"/spec/(ingress/\d+/connectionPool/http/http2MaxRequests"
+    r"|endpoints/\d+/weight"
+    r"|configPatches/\d+/patch/value/typed_per_filter_config/"
+    rf"({re.escape(BUCKET_FILTER)}|{re.escape(GRANTS_FILTER)}/descriptors/\d+)/token_bucket)"
+)
+"""Where the numbers stand; a controller changes nothing else."""
+
 Path = tuple[str | int, ...]
 
 
@@ -60,6 +70,14 @@ class Numbers:
     burst: int = 2
     grant_burst: int = 2
 
+    def described(self) -> dict[str, float]:
+        """Return the numbers under flat names, as `read` returns those of an object; no bucket is left out."""
+        named = {"inflight_limit": float(self.inflight_limit), "last_limit": float(self.last_limit)}
+        if self.bucket_rps is not None:
+            named["bucket_rps"] = round(self.bucket_rps, 3)
+        named |= {f"weight.{peer}": float(weight) for peer, weight in self.peer_weights.items()}
+        return named | {f"grant_rps.{origin}": round(rate_rps, 3) for origin, rate_rps in self.grants_rps.items()}
+
     def __post_init__(self) -> None:
         if self.inflight_limit < 1:
             raise SpilloverError(f"inflight_limit must be at least 1, got {self.inflight_limit}")
@@ -67,6 +85,10 @@ class Numbers:
             raise SpilloverError(
                 f"last_limit must be above inflight_limit ({self.inflight_limit}), got {self.last_limit}"
             )
+
+
+_ANY = Numbers(bucket_rps=None, inflight_limit=1, last_limit=2)
+"""For asking where numbers stand, whatever they are."""
 
 
 def token_bucket(rate_rps: float | None, burst: int) -> Manifest:
@@ -89,11 +111,35 @@ def with_numbers(manifest: Manifest, numbers: Numbers) -> Manifest:
     """Return a copy of one of the fast clock's objects with these numbers; others come back as they are."""
     result = copy.deepcopy(manifest)
     for path, value in _wanted(manifest, numbers):
-        parent: Any = result
-        for step in path[:-1]:
-            parent = parent[step]
-        parent[path[-1]] = value
+        _put(result, path, value)
     return result
+
+
+def keeping_numbers(manifest: Manifest, stored: Manifest) -> Manifest:
+    """Return a copy of a manifest with the numbers of the object that is in force, where both have the same places.
+
+    So a stand-up changes what it owns and leaves what a controller has set.
+    """
+    result = copy.deepcopy(manifest)
+    places, theirs = dict(_wanted(manifest, _ANY)), dict(_wanted(stored, _ANY))
+    if places.keys() != theirs.keys() or _names(manifest) != _names(stored):
+        return result
+    for path in places:
+        _put(result, path, copy.deepcopy(_at(stored, path)))
+    return result
+
+
+def read(manifest: Manifest, identities: Mapping[str, str]) -> dict[str, float]:
+    """Return an object's numbers under the names that `Numbers.described` gives them.
+
+    Parameters
+    ----------
+    manifest
+        One of the fast clock's objects.
+    identities
+        SPIFFE identity by origin; a grant of another identity stands under the identity.
+    """
+    return {_label(manifest, path, identities): _plain(_at(manifest, path)) for path, _ in _wanted(manifest, _ANY)}
 
 
 def json_patch(manifest: Manifest, numbers: Numbers) -> list[dict[str, Any]]:
@@ -144,6 +190,43 @@ def _wanted(manifest: Manifest, numbers: Numbers) -> Iterator[tuple[Path, Any]]:
                         origin = origins.get(descriptor["entries"][0]["value"], "")
                         bucket = token_bucket(numbers.grants_rps.get(origin, 0.0), numbers.grant_burst)
                         yield (*base, GRANTS_FILTER, "descriptors", place, "token_bucket"), bucket
+
+
+def _names(manifest: Manifest) -> list[Any]:
+    """Return what the numbers of an object belong to, in their order: peers or origins."""
+    spec = manifest.get("spec") or {}
+    patches = [
+        patch["patch"]["value"].get("typed_per_filter_config") or {} for patch in spec.get("configPatches") or []
+    ]
+    granted = [item["entries"] for config in patches for item in config.get(GRANTS_FILTER, {}).get("descriptors", [])]
+    return [endpoint["labels"] for endpoint in spec.get("endpoints") or []] + granted
+
+
+def _label(manifest: Manifest, path: Path, identities: Mapping[str, str]) -> str:
+    """Return the flat name of the number at a path."""
+    spec = manifest["spec"]
+    match path:
+        case (_, "ingress", int() as index, *_):
+            last = spec["ingress"][index]["port"]["number"] == LAST_LISTENER_PORT
+            return "last_limit" if last else "inflight_limit"
+        case (_, "endpoints", int() as index, *_):
+            return f"weight.{spec['endpoints'][index]['labels']['site']}"
+        case (*base, "descriptors", int() as index, _):
+            identity = _at(manifest, (*base, "descriptors", index))["entries"][0]["value"]
+            origins = {own: origin for origin, own in identities.items()}
+            return f"grant_rps.{origins.get(identity, identity)}"
+    return "bucket_rps"
+
+
+def _plain(value: Any) -> float:
+    return round(bucket_rate_rps(value), 3) if isinstance(value, dict) else float(value)
+
+
+def _put(manifest: Manifest, path: Path, value: Any) -> None:
+    parent: Any = manifest
+    for step in path[:-1]:
+        parent = parent[step]
+    parent[path[-1]] = value
 
 
 def _at(manifest: Manifest, path: Path) -> Any:

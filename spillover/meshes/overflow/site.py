@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spillover.meshes.objects import ObjectRef
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -87,3 +89,14 @@ class OverflowSite:
     def object_name(self) -> str:
         """Name of the objects that are this application's."""
         return f"spillover-{self.application}"
+
+
+def numbered_objects(application: str, namespace: str) -> tuple[ObjectRef, ...]:
+    """Name the objects of an application that hold numbers."""
+    name = f"spillover-{application}"
+    return (
+        ObjectRef("networking.istio.io/v1", "sidecars", namespace, name),
+        ObjectRef("networking.istio.io/v1", "serviceentries", GATEWAY_NAMESPACE, name),
+        ObjectRef("networking.istio.io/v1alpha3", "envoyfilters", GATEWAY_NAMESPACE, f"{name}-attempts"),
+        ObjectRef("networking.istio.io/v1alpha3", "envoyfilters", GATEWAY_NAMESPACE, f"{name}-grants"),
+    )

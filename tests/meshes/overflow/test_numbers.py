@@ -140,3 +140,40 @@ def test_an_object_that_was_never_stored_cannot_be_patched() -> None:
     (sidecar,) = (made for made in overflow.manifests(SITE, some_numbers()) if made["kind"] == "Sidecar")
     with pytest.raises(SpilloverError, match=r"Sidecar spillover-edgeapp has no metadata\.resourceVersion"):
         numbers.json_patch(sidecar, some_numbers(inflight_limit=8))
+
+
+def test_a_stand_up_keeps_the_numbers_that_a_controller_has_set() -> None:
+    set_by_controller = objects(
+        some_numbers(bucket_rps=3.0, inflight_limit=9, last_limit=99, peer_weights={"cloud": 5})
+    )
+    for manifest in overflow.manifests(SITE, some_numbers()):
+        stored = set_by_controller[manifest["kind"], manifest["metadata"]["name"]]
+        assert overflow.keeping_numbers(manifest, stored)["spec"] == stored["spec"]
+
+
+def test_numbers_that_belonged_to_other_peers_are_not_kept() -> None:
+    (stored,) = (made for key, made in objects(some_numbers()).items() if key[0] == "ServiceEntry")
+    stored["spec"]["endpoints"].reverse()
+    (manifest,) = (made for made in overflow.manifests(SITE, some_numbers()) if made["kind"] == "ServiceEntry")
+    assert overflow.keeping_numbers(manifest, stored) == manifest
+
+
+def test_every_path_of_a_patch_is_one_that_a_controller_owns() -> None:
+    wanted = some_numbers(bucket_rps=1, inflight_limit=30, last_limit=99, peer_weights={"cloud": 9}, grants_rps={})
+    paths = [step["path"] for patch in patches(objects(some_numbers()), wanted).values() for step in patch[1:]]
+    assert len(paths) == 7
+    assert all(numbers.OWNED_PATH.fullmatch(path) for path in paths)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/spec/configPatches/0/patch/value/typed_per_filter_config/spillover.bucket/filter_enforced",
+        "/spec/configPatches/0/patch/value/typed_per_filter_config/spillover.bucket",
+        "/spec/configPatches/1/patch/value/route/cluster",
+        "/spec/endpoints/0/address",
+        "/spec/ingress/0/defaultEndpoint",
+    ],
+)
+def test_what_is_no_number_is_not_owned(path: str) -> None:
+    assert not numbers.OWNED_PATH.fullmatch(path)

@@ -1,0 +1,44 @@
+"""How a decision acts on the mesh: one mode, one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from spillover.controller.modes.overflow import OverflowMode
+from spillover.controller.modes.weights import WeightsMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from spillover.controller.config import ControllerConfig
+    from spillover.controller.reconcile import Applied, ClusterApi
+    from spillover.model import Decision, Snapshot
+
+
+class Mode(Protocol):
+    """What the loop and the writer need of a mode."""
+
+    event: str
+    """Name of the log's event for a write."""
+
+    @property
+    def sites(self) -> frozenset[str]:
+        """Return the sites at which there is something to write."""
+        ...
+
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot) -> Any:
+        """Return what a site should have."""
+        ...
+
+    def described(self, wanted: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+        """Return what the sites should have beside weights, as plain numbers by site; empty when there is nothing."""
+        ...
+
+    def reconcile(self, name: str, cluster: ClusterApi, wanted: Any, clock: Callable[[], float]) -> Applied:
+        """Bring a site to what it should have; SpilloverError when it cannot."""
+        ...
+
+
+def of(config: ControllerConfig) -> Mode:
+    """Return the mode that the configuration asks for."""
+    return OverflowMode(config) if config.mode == "overflow" else WeightsMode(config)

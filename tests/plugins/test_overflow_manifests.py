@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import copy
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+ROOT = Path(__file__).parents[2]
+overflow_manifests = runpy.run_path(str(ROOT / "plugins/filter/overflow_manifests.py"))["overflow_manifests"]
+INVENTORY = yaml.safe_load((ROOT / "inventory/lab/group_vars/all/sites.yml").read_text())
+APPLICATION = {"host": "edgeapp.example", "namespace": "apps", "peer_port": 30443}
+
+
+def made(site: str, **changes: Any) -> list[dict[str, Any]]:
+    arguments = {
+        "sites": INVENTORY["spillover_sites"],
+        "links": INVENTORY["spillover_links"],
+        "application": APPLICATION,
+    }
+    result: list[dict[str, Any]] = overflow_manifests(site, **(arguments | changes))
+    return result
+
+
+def test_the_objects_are_those_of_the_sites_own_application_and_peers() -> None:
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in made("cloud")}
+    endpoints = objects["ServiceEntry", "spillover-cloudapp"]["spec"]["endpoints"]
+    assert {endpoint["labels"]["site"]: endpoint["address"] for endpoint in endpoints} == {
+        "edge1": "198.18.0.11",
+        "edge2": "198.18.0.12",
+    }
+    assert ("VirtualService", "cloudapp") in objects
+
+
+def test_numbers_in_force_are_kept() -> None:
+    stored = copy.deepcopy(made("edge1"))
+    (sidecar,) = (item for item in stored if item["kind"] == "Sidecar")
+    sidecar["spec"]["ingress"][0]["connectionPool"]["http"]["http2MaxRequests"] = 77
+    assert made("edge1", in_force=stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"application": {"host": "edgeapp.example", "peer_port": 30443}}, "'namespace' is missing"),
+        ({"sites": {"edge1": {"capacity_rpm": 0}}, "links": []}, r"sites\.edge1\.capacity_rps must be above 0, got 0"),
+    ],
+)
+def test_bad_settings_are_one_sentence(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=sentence):
+        made("edge1", **changes)
