@@ -17,6 +17,8 @@ from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
 from spillover.controller.writer import Writer
+from spillover.meshes import overflow
+from spillover.meshes.overflow import numbers
 from spillover.sources.demand import CounterSample
 from spillover.sources.fetch import SourceError
 
@@ -24,12 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from spillover.meshes.objects import ObjectRef
+
 ORIGINS = ("edge1", "edge2")
 SITES = (*ORIGINS, "cloud")
 
 
 def host(origin: str, site: str) -> str:
     return "edgeapp.edgeapp.svc.cluster.local" if site == origin else f"edgeapp.{site}.peers.internal"
+
+
+def identity(site: str) -> str:
+    return f"spiffe://{site}.lab/gateway"
 
 
 def raw_config(directory: Path, **changes: Any) -> dict[str, Any]:
@@ -43,6 +51,11 @@ def raw_config(directory: Path, **changes: Any) -> dict[str, Any]:
             "collector_url": f"http://collector.{name}.internal:8444",
             "virtual_service": {"namespace": "edgeapp", "name": "edgeapp", "route": None},
             "destinations": {site: host(name, site) for site in SITES},
+            "overflow": {
+                "application": "edgeapp",
+                "namespace": "edgeapp",
+                "identities": {site: identity(site) for site in ORIGINS if site != name},
+            },
         }
         for name in ORIGINS
     }
@@ -93,11 +106,41 @@ class FakeSite:
             "metadata": {"name": "edgeapp", "namespace": "edgeapp", "resourceVersion": "1"},
             "spec": {"http": [{"route": route}]},
         }
+        peers = tuple(overflow.Peer(site, "198.18.0.9", 30443, identity(site)) for site in SITES if site != self.name)
+        origins = {site: identity(site) for site in ORIGINS if site != self.name}
+        here = overflow.OverflowSite("edgeapp", "edgeapp", "edgeapp.example", peers, origins)
+        made = overflow.manifests(here, overflow.Numbers(None, 1, 2, identities=origins))
+        plurals = {"Sidecar": "sidecars", "ServiceEntry": "serviceentries", "EnvoyFilter": "envoyfilters"}
+        self.objects = {(plurals.get(manifest["kind"]), manifest["metadata"]["name"]): manifest for manifest in made}
+        for manifest in made:
+            manifest["metadata"]["resourceVersion"] = "1"
 
     @property
     def weights(self) -> dict[str, int]:
         route = self.virtual_service["spec"]["http"][0]["route"]
         return {site: entry["weight"] for site, entry in zip(SITES, route, strict=True)}
+
+    def numbers(self) -> dict[str, float]:
+        """Return what the site's proxies enforce."""
+        origins = {site: identity(site) for site in ORIGINS if site != self.name}
+        return {key: value for made in self.objects.values() for key, value in numbers.read(made, origins).items()}
+
+    def get_object(self, ref: ObjectRef) -> dict[str, Any]:
+        self.reads += 1
+        if self.api_error is not None:
+            raise self.api_error
+        return copy.deepcopy(self.objects[ref.plural, ref.name])
+
+    def patch_numbers(self, ref: ObjectRef, patch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        if self.api_error is not None:
+            raise self.api_error
+        stored = self.objects[ref.plural, ref.name]
+        if self.conflicts:
+            self.conflicts -= 1
+            _next_version(stored)
+        _apply(stored, patch)
+        self.writes += 1
+        return copy.deepcopy(stored)
 
     def pass_time(self, seconds: float) -> None:
         self.requests_total += self.rate_rps * seconds
@@ -131,21 +174,11 @@ class FakeSite:
         assert (namespace, name, api_version) == ("edgeapp", "edgeapp", "networking.istio.io/v1")
         if self.api_error is not None:
             raise self.api_error
-        test, *changes = patch
         if self.conflicts:
             self.conflicts -= 1
             self._stored()
-        if test["value"] != self.virtual_service["metadata"]["resourceVersion"]:
-            raise Conflict("it was changed by someone else after it was read")
-        assert changes
-        for change in changes:
-            *path, last = change["path"].strip("/").split("/")
-            place: Any = self.virtual_service
-            for part in path:
-                place = place[int(part)] if part.isdigit() else place[part]
-            assert place[last] != change["value"], "a write that changes nothing"
-            place[last] = change["value"]
-        self._stored()
+        _apply(self.virtual_service, patch)
+        self.history.append(self.weights)
         self.writes += 1
         if self.lost_answers:
             self.lost_answers -= 1
@@ -153,9 +186,28 @@ class FakeSite:
         return copy.deepcopy(self.virtual_service)
 
     def _stored(self) -> None:
-        metadata = self.virtual_service["metadata"]
-        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+        _next_version(self.virtual_service)
         self.history.append(self.weights)
+
+
+def _next_version(stored: dict[str, Any]) -> None:
+    stored["metadata"]["resourceVersion"] = str(int(stored["metadata"]["resourceVersion"]) + 1)
+
+
+def _apply(stored: dict[str, Any], patch: Sequence[dict[str, Any]]) -> None:
+    """Apply a JSON patch as an API server would, and refuse one that changes nothing."""
+    test, *changes = patch
+    if test["value"] != stored["metadata"]["resourceVersion"]:
+        raise Conflict("it was changed by someone else after it was read")
+    assert changes
+    for change in changes:
+        *path, last = change["path"].strip("/").split("/")
+        place: Any = stored
+        for part in path:
+            place = place[int(part)] if part.isdigit() else place[part]
+        assert place[last] != change["value"], "a write that changes nothing"
+        place[last] = change["value"]
+    _next_version(stored)
 
 
 class InlineRunner:
