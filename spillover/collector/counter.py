@@ -23,12 +23,15 @@ class SiteCount:
         Since when nothing is missing from the counter.
     gateways : int
         Gateway pods that were read.
+    in_flight : float, optional
+        Requests at the site's own application, of clients and of guests; None when the gateways do not say.
     """
 
     requests_total: float
     sampled_at_s: float
     continuous_since_s: float
     gateways: int
+    in_flight: float | None = None
 
 
 class GatewayCounter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spillover.collector.counter import GatewayCounter, SiteCount
@@ -12,6 +12,8 @@ from spillover.sources.fetch import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from spillover.sources.envoy import GatewayStats
 
 _MOST_AT_ONCE = 8
 
@@ -36,7 +38,7 @@ class GatewayPoller:
     addresses
         Returns the pods' addresses as last resolved; it does not block.
     read
-        Reads the counter of one pod within a deadline of its own, or raises SourceError.
+        Reads one pod within a deadline of its own, or raises SourceError.
     clock
         Monotonic seconds.
     started_unix_s
@@ -46,7 +48,7 @@ class GatewayPoller:
     def __init__(
         self,
         addresses: Callable[[], Sequence[str]],
-        read: Callable[[str], float],
+        read: Callable[[str], GatewayStats],
         *,
         clock: Callable[[], float],
         started_unix_s: float,
@@ -87,6 +89,9 @@ class GatewayPoller:
             self._error = str(error)
             return
         self._counted_at_s = self._clock()
-        readings = dict(zip(addresses, values, strict=True))
-        self._count = self._counter.add(readings, self._started_unix_s + self._counted_at_s)
+        readings = {address: value.requests_total for address, value in zip(addresses, values, strict=True)}
+        count = self._counter.add(readings, self._started_unix_s + self._counted_at_s)
+        waiting = [value.in_flight for value in values if value.in_flight is not None]
+        # With one gateway's missing the sum would be too low.
+        self._count = replace(count, in_flight=sum(waiting) if len(waiting) == len(values) else None)
         self._error = ""

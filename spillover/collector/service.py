@@ -12,7 +12,14 @@ from spillover.collector.poller import GatewayPoller
 from spillover.collector.resolver import Resolver, lookup
 from spillover.model import SpilloverError
 from spillover.serving import Answer, Endpoints, Routes
-from spillover.sources.envoy import CLIENT_LISTENER, STATS_PATH, STATS_PORT, parse_requests_total
+from spillover.sources.envoy import (
+    CLIENT_LISTENER,
+    STATS_PATH,
+    STATS_PORT,
+    GatewayStats,
+    parse_in_flight,
+    parse_requests_total,
+)
 from spillover.sources.fetch import fetch_text, http_client
 
 if TYPE_CHECKING:
@@ -41,6 +48,8 @@ class CollectorSettings:
         Name that resolves to the gateway pods' addresses (a headless Service), or one address.
     listen : str
         ``host:port`` of its own endpoints.
+    services : tuple of str
+        Full names of the application's Services at the site, whose requests in flight are counted.
     port : int
         Port of the pods' statistics.
     conn_manager_prefix : str
@@ -61,6 +70,7 @@ class CollectorSettings:
     site: str
     gateways: str
     listen: str
+    services: tuple[str, ...] = ()
     port: int = STATS_PORT
     conn_manager_prefix: str = CLIENT_LISTENER
     interval_s: float = 1.0
@@ -78,12 +88,14 @@ class CollectorSettings:
                 raise SpilloverError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
-def read_gateway(client: httpx.Client, address: str, port: int, conn_manager_prefix: str) -> float:
-    """Read the requests that one gateway pod's client listener has received; SourceError if it cannot be told."""
+def read_gateway(client: httpx.Client, address: str, settings: CollectorSettings) -> GatewayStats:
+    """Read what one gateway pod has received and what it waits for; SourceError if it cannot be told."""
     host = f"[{address}]" if ":" in address else address
-    url = f"http://{host}:{port}{STATS_PATH}"
+    url = f"http://{host}:{settings.port}{STATS_PATH}"
     text = fetch_text(client, url, deadline_s=_READ_DEADLINE_S, max_bytes=_MAX_STATS_BYTES)
-    return parse_requests_total(text, conn_manager_prefix)
+    return GatewayStats(
+        parse_requests_total(text, settings.conn_manager_prefix), parse_in_flight(text, settings.services)
+    )
 
 
 def routes(site: str, poller: GatewayPoller, fresh_s: float, registry: CollectorRegistry) -> Routes:
@@ -136,7 +148,7 @@ def run_collector(
     resolver = Resolver(lambda: lookup(settings.gateways, settings.port), settings.resolve_s)
     poller = GatewayPoller(
         resolver.addresses,
-        lambda address: read_gateway(client, address, settings.port, settings.conn_manager_prefix),
+        lambda address: read_gateway(client, address, settings),
         clock=time.monotonic,
         started_unix_s=time.time() - time.monotonic(),
     )
@@ -157,6 +169,7 @@ def _document(site: str, count: SiteCount, age_s: float) -> dict[str, object]:
         "requests_total": count.requests_total,
         "sampled_at_s": count.sampled_at_s,
         "gateways": count.gateways,
+        "in_flight": count.in_flight,
         "age_s": age_s,
         "continuous_since_s": count.continuous_since_s,
     }

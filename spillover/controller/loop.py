@@ -38,6 +38,8 @@ class _SiteState:
         self.window = window
         self.was_read = False
         self.failed_reads = 0
+        self.in_flight: float | None = None
+        self.gateways = 1
         self.wanted: Any = None
         self.weights: Mapping[str, int] | None = None
 
@@ -135,6 +137,7 @@ class Controller:
         self._edges.metrics.ticked(self._clock() - began_s)
         fields = {
             "time": self._edges.wall_clock(),
+            "in_flight": {name: view.in_flight for name, view in views.items()},
             "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
             "weights": {name: dict(site.weights) for name, site in self._sites.items() if site.weights is not None},
             "written": sorted(report.written),
@@ -161,6 +164,7 @@ class Controller:
             self._edges.log("sample_back", {"time": self._edges.wall_clock(), "site": name})
         site.window.add(sample, arrived_s)
         site.was_read, site.failed_reads = True, 0
+        site.in_flight, site.gateways = sample.in_flight, sample.gateways
 
     def _missed(self, name: str, why: str) -> None:
         site = self._sites[name]
@@ -175,7 +179,7 @@ class Controller:
         self._edges.metrics.observed(name, demand)
         # Two witnesses: a collector alone may be restarting, and an API server alone does not carry traffic.
         dead = self._writer.silent(name) and site.failed_reads >= _DEAD_AFTER_READS
-        return SiteView(demand, healthy=not dead)
+        return SiteView(demand, healthy=not dead, in_flight=site.in_flight, gateways=site.gateways)
 
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
@@ -194,7 +198,7 @@ class Controller:
                 site.weights = self._all_weights(origin, decision)
                 self._edges.metrics.wanted(origin, site.weights)
                 if origin in self._mode.sites:
-                    site.wanted = self._mode.wanted(origin, decision, snapshot)
+                    site.wanted = self._mode.wanted(origin, decision, snapshot, gateways=site.gateways)
                 reasons[origin] = decision.reasons.get(origin, "")
         return reasons
 

@@ -24,10 +24,16 @@ class SiteView:
         Its demand, or why that is missing.
     healthy : bool
         False when the site is held to be dead.
+    in_flight : float, optional
+        Requests at its application, as last seen; None when nobody counts them.
+    gateways : int
+        Gateway pods of the site.
     """
 
     demand: Demand
     healthy: bool = True
+    in_flight: float | None = None
+    gateways: int = 1
 
 
 def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, running_s: float) -> Snapshot:
@@ -55,6 +61,7 @@ def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, r
             demand_rps=capacity_rps if known_rps is None else known_rps,
             servers=site.servers,
             service_ms=site.service_ms,
+            queue=0.0 if view.in_flight is None else max(0.0, view.in_flight - site.servers),
             healthy=view.healthy,
             age_s=running_s if view.demand.age_s is None else view.demand.age_s,
         )

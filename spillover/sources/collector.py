@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEMAND_PATH = "/demand"
 _MAX_BYTES = 65_536
+_MAYBE = ("continuous_since_s", "in_flight")
 _NUMBERS = ("requests_total", "sampled_at_s", "age_s")
 
 
@@ -68,8 +69,9 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     if answer.get("age_s") is None:
         answer["age_s"] = max(0.0, now_unix_s - _number(answer, "sampled_at_s"))
     numbers = {name: _number(answer, name) for name in _NUMBERS}
-    since = answer.get("continuous_since_s")
-    return CounterSample(**numbers, continuous_since_s=None if since is None else _number(answer, "continuous_since_s"))
+    maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
+    gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
+    return CounterSample(**numbers, **maybe, gateways=gateways)
 
 
 def _number(answer: dict[str, Any], name: str) -> float:

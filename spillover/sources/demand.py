@@ -32,6 +32,10 @@ class CounterSample:
         Since when the counter misses nothing, on the same clock: across this moment no rate can be told.
     age_s : float
         Age of the sample when it was handed out.
+    in_flight : float, optional
+        Requests at the site's own application; None when nobody counts them.
+    gateways : int
+        Gateway pods of the site.
 
     Raises
     ------
@@ -43,9 +47,11 @@ class CounterSample:
     sampled_at_s: float
     continuous_since_s: float | None = None
     age_s: float = 0.0
+    in_flight: float | None = None
+    gateways: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s"):
+        for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{name} must be a finite number of 0 or more, got {value!r}")

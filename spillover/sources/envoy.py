@@ -1,13 +1,17 @@
-"""Envoy's own statistics: the requests that arrived at a gateway's client listener, before any split.
+"""Envoy's own statistics: the requests that a gateway's client listener received, and those that it waits for at home.
 
 ``envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}`` counts what the connection manager
 of the client port received. Rates behind the split would fall back to RPM_max as soon as the split works, and the rule
 would oscillate; attempts at upstream clusters would count retries.
+
+``envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}`` is how many requests this
+gateway has handed to the site's own application and not got back, its guests' among them.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spillover.sources.fetch import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 REQUESTS_METRIC = "envoy_http_downstream_rq_total"
 PREFIX_LABEL = "http_conn_manager_prefix"
@@ -23,11 +27,29 @@ CLIENT_LISTENER = "outbound_0.0.0.0_8080"
 """Name that Istio gives to the connection manager of a gateway's listener on port 8080."""
 
 STATS_PORT = 15090
-STATS_PATH = "/stats/prometheus?filter=downstream_rq_total"
+STATS_PATH = "/stats/prometheus?filter=downstream_rq_total|outbound.*upstream_rq_active"
 """Envoy leaves out every statistic whose name lacks the filter: a gateway with many clusters answers in kilobytes."""
+
+ACTIVE_METRIC = "envoy_cluster_upstream_rq_active"
 
 _LARGEST_COUNT = 2.0**53
 """Above it a double no longer holds every whole number: increments of 1 would be lost, so it cannot be a counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStats:
+    """What one gateway pod says.
+
+    Parameters
+    ----------
+    requests_total : float
+        Requests that its client listener has received since it started.
+    in_flight : float, optional
+        Requests that it has handed to the site's own application and not got back; None when it does not say.
+    """
+
+    requests_total: float
+    in_flight: float | None = None
 
 
 def parse_requests_total(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> float:
@@ -50,32 +72,60 @@ def parse_requests_total(text: str, conn_manager_prefix: str = CLIENT_LISTENER) 
     SourceError
         If no series fits, or one has a value that no counter can have (NaN, infinite, negative, broken text).
     """
-    # The parser is pure Python and a gateway may have tens of thousands of lines: hand it only those that can fit.
-    lines = [line for line in text.splitlines() if line.startswith(REQUESTS_METRIC)]
-    total, found = 0.0, False
-    try:
-        for family in text_string_to_metric_families("\n".join([*lines, ""])):
-            for sample in family.samples:
-                if sample.name == REQUESTS_METRIC and _fits(sample.labels, conn_manager_prefix):
-                    total += _count(sample.value, conn_manager_prefix)
-                    found = True
-    except SourceError:
-        raise
-    except (ValueError, KeyError, IndexError) as error:
-        raise SourceError(f"{REQUESTS_METRIC} cannot be read: {' '.join(str(error).split())[:120]}") from None
-    if not found:
+    values = [value for labels, value in _samples(text, REQUESTS_METRIC) if _fits(labels, conn_manager_prefix)]
+    if not values:
         raise SourceError(f'{REQUESTS_METRIC}{{{PREFIX_LABEL}="{conn_manager_prefix}"}} is not among the statistics')
-    return total
+    return sum(_count(value, f'{REQUESTS_METRIC}{{{PREFIX_LABEL}="{conn_manager_prefix}"}}') for value in values)
+
+
+def parse_in_flight(text: str, services: Collection[str]) -> float | None:
+    """Return the requests that the gateway has handed to these services and not got back.
+
+    Parameters
+    ----------
+    text
+        Body of /stats/prometheus.
+    services
+        Full names of the application's Services in its own cluster.
+
+    Returns
+    -------
+    float or None
+        The sum over all of their ports; None when the gateway keeps no such statistic.
+
+    Raises
+    ------
+    SourceError
+        If a value is one that no gauge of requests can have.
+    """
+    values = [
+        _count(value, f'{ACTIVE_METRIC}{{cluster_name="{labels["cluster_name"]}"}}')
+        for labels, value in _samples(text, ACTIVE_METRIC)
+        if labels.get("cluster_name", "").rstrip(";").rpartition("|")[2] in services
+    ]
+    return sum(values) if values else None
+
+
+def _samples(text: str, metric: str) -> list[tuple[Mapping[str, str], float]]:
+    """Return labels and value of every series of a metric."""
+    # The parser is pure Python and a gateway may have tens of thousands of lines: hand it only those that can fit.
+    lines = [line for line in text.splitlines() if line.startswith(metric)]
+    try:
+        return [
+            (sample.labels, sample.value)
+            for family in text_string_to_metric_families("\n".join([*lines, ""]))
+            for sample in family.samples
+            if sample.name == metric
+        ]
+    except (ValueError, KeyError, IndexError) as error:
+        raise SourceError(f"{metric} cannot be read: {' '.join(str(error).split())[:120]}") from None
 
 
 def _fits(labels: Mapping[str, str], conn_manager_prefix: str) -> bool:
     return labels.get(PREFIX_LABEL) == conn_manager_prefix
 
 
-def _count(value: float, conn_manager_prefix: str) -> float:
+def _count(value: float, series: str) -> float:
     if not math.isfinite(value) or value < 0 or value > _LARGEST_COUNT or value != int(value):
-        raise SourceError(
-            f'{REQUESTS_METRIC}{{{PREFIX_LABEL}="{conn_manager_prefix}"}} must be a whole number of 0 or more, '
-            f"got {value!r}"
-        )
+        raise SourceError(f"{series} must be a whole number of 0 or more, got {value!r}")
     return value

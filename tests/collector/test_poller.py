@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spillover.collector.poller import GatewayPoller
+from spillover.sources.envoy import GatewayStats
 from spillover.sources.fetch import SourceError
 
 if TYPE_CHECKING:
@@ -16,14 +17,15 @@ class Gateways:
     def __init__(self) -> None:
         self.now_s = 50.0
         self.values: dict[str, float | SourceError] = {"a": 100.0}
+        self.in_flight: dict[str, float] = {}
         self.reads = 0
 
-    def read(self, address: str) -> float:
+    def read(self, address: str) -> GatewayStats:
         self.reads += 1
         value = self.values[address]
         if isinstance(value, SourceError):
             raise value
-        return value
+        return GatewayStats(value, self.in_flight.get(address))
 
 
 @pytest.fixture
@@ -100,3 +102,19 @@ def test_many_who_ask_at_once_cause_one_poll(poller: GatewayPoller, gateways: Ga
     for thread in threads:
         thread.join()
     assert gateways.reads == 1
+
+
+def test_requests_in_flight_are_summed_over_the_gateways(poller: GatewayPoller, gateways: Gateways) -> None:
+    gateways.values["b"] = 5.0
+    gateways.in_flight = {"a": 3.0, "b": 4.0}
+    count = poller.reading(0.1).count
+    assert count is not None
+    assert count.in_flight == 7.0
+
+
+def test_requests_in_flight_are_unknown_when_a_gateway_does_not_say(poller: GatewayPoller, gateways: Gateways) -> None:
+    gateways.values["b"] = 5.0
+    gateways.in_flight = {"a": 3.0}
+    count = poller.reading(0.1).count
+    assert count is not None
+    assert count.in_flight is None

@@ -91,6 +91,8 @@ class FakeSite:
     sample_error: Exception | None = None
     broken_value: float | None = None
     api_error: Exception | None = None
+    in_flight: float | None = None
+    gateways: int = 1
     conflicts: int = 0
     lost_answers: int = 0
     writes: int = 0
@@ -153,7 +155,7 @@ class FakeSite:
         if self.sample_error is not None:
             raise self.sample_error
         value = self.requests_total if self.broken_value is None else self.broken_value
-        return CounterSample(value, self.sampled_at_s)
+        return CounterSample(value, self.sampled_at_s, in_flight=self.in_flight, gateways=self.gateways)
 
     def edit(self, weights: Mapping[str, int]) -> None:
         """Change the weights as a person would."""

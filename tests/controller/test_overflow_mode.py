@@ -95,3 +95,20 @@ def test_a_restarted_controller_writes_nothing_that_changes_nothing(world: World
     world.start()
     world.steps(10)
     assert world.all_writes == before
+
+
+def test_two_gateways_keep_together_what_one_kept(world: World) -> None:
+    alone = world.sites["edge1"].numbers()
+    world.sites["edge1"].gateways = 2
+    world.steps(2)
+    each = world.sites["edge1"].numbers()
+    assert 2 * each["bucket_rps"] == pytest.approx(alone["bucket_rps"], rel=0.06)
+    assert 2 * each["grant_rps.edge2"] == pytest.approx(alone["grant_rps.edge2"], rel=0.06)
+
+
+def test_what_waits_at_a_site_lowers_what_it_keeps(world: World) -> None:
+    before = world.last_tick["weights"]["edge1"]["edge1"]
+    world.sites["edge1"].in_flight = 40.0
+    world.steps(2)
+    assert world.last_tick["in_flight"]["edge1"] == 40.0
+    assert world.last_tick["weights"]["edge1"]["edge1"] < before

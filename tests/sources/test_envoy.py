@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.envoy import parse_requests_total
+from spillover.sources.envoy import parse_in_flight, parse_requests_total
 from spillover.sources.fetch import SourceError
 
 SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
@@ -67,3 +67,25 @@ def test_any_text_gives_a_count_or_a_clear_error(text: str) -> None:
     for body in (text, f"envoy_http_downstream_rq_total{text}"):
         with suppress(SpilloverError):
             assert parse_requests_total(body) >= 0
+
+
+ACTIVE = """envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"} 3
+envoy_cluster_upstream_rq_active{cluster_name="outbound|81||app-last.apps.svc.cluster.local;"} 2
+envoy_cluster_upstream_rq_active{cluster_name="outbound|443||app.peers.internal"} 90
+"""
+SERVICES = ("app.apps.svc.cluster.local", "app-last.apps.svc.cluster.local")
+
+
+def test_only_requests_at_the_sites_own_application_are_in_flight() -> None:
+    assert parse_in_flight(ACTIVE, SERVICES) == 5
+
+
+def test_a_gateway_without_the_statistic_does_not_say() -> None:
+    assert parse_in_flight(TEXT, SERVICES) is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "0.5"])
+def test_number_in_flight_that_cannot_be_is_named(value: str) -> None:
+    series = 'envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}'
+    with pytest.raises(SourceError, match=r"app\.apps.* must be a whole number of 0 or more, got"):
+        parse_in_flight(f"{series} {value}\n", SERVICES)

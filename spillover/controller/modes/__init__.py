@@ -26,8 +26,8 @@ class Mode(Protocol):
         """Return the sites at which there is something to write."""
         ...
 
-    def wanted(self, name: str, decision: Decision, snapshot: Snapshot) -> Any:
-        """Return what a site should have."""
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, *, gateways: int) -> Any:
+        """Return what a site should have, whose gateways divide its rates among themselves."""
         ...
 
     def described(self, wanted: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:

@@ -53,9 +53,9 @@ class OverflowMode:
         """Return the sites whose proxies are told numbers."""
         return frozenset(self._sites)
 
-    def wanted(self, name: str, decision: Decision, snapshot: Snapshot) -> overflow.Numbers:
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, *, gateways: int) -> overflow.Numbers:
         """Return what the site's proxies should enforce."""
-        return overflow.numbers_for(decision, snapshot.sites[name], self._identities[name])
+        return overflow.numbers_for(decision, snapshot.sites[name], self._identities[name], gateways=gateways)
 
     def described(self, wanted: Mapping[str, overflow.Numbers]) -> Mapping[str, Mapping[str, float]]:
         """Return the numbers under flat names, by site."""
