@@ -82,7 +82,11 @@ def _steady(layout: Layout, bounds: Limits, best: Best, limit: Floats, memory: S
     shed_before = numbers(layout, memory, "shed", np.zeros(layout.size)) > 0.0
     forced = (best.shed > 0.0) | shed_before | bounds.held | idle
     return steady(
-        layout, Splits(new=new, old=bounds.split, known=bounds.known, forced=forced), limit=limit, memory=memory
+        layout,
+        Splits(new=new, old=bounds.split, known=bounds.known, forced=forced),
+        limit=limit,
+        backlog=bounds.backlog,
+        memory=memory,
     )
 
 

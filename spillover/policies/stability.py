@@ -52,7 +52,7 @@ class Splits:
     forced: Bools
 
 
-def steady(layout: Layout, splits: Splits, *, limit: Floats, memory: Mapping[str, Any]) -> Steady:
+def steady(layout: Layout, splits: Splits, *, limit: Floats, backlog: Floats, memory: Mapping[str, Any]) -> Steady:
     """Choose between the new and the old fractions, origin by origin.
 
     Parameters
@@ -63,12 +63,14 @@ def steady(layout: Layout, splits: Splits, *, limit: Floats, memory: Mapping[str
         What to choose from.
     limit : array
         The most load of each site.
+    backlog : array
+        Load by site that stands for what waits there: a split that was good without it may not be with it.
     memory : mapping
         The state; ``calm`` and ``budget`` are read.
     """
     new, old, known = splits.new, splits.old, splits.known
     demand = layout.demand[layout.origin]
-    gain, cost = gains(layout, new * demand, old * demand)
+    gain, cost = gains(layout, new * demand, old * demand, backlog)
     home = slice(0, layout.size)
     relief = new[home] > old[home]
     worth = gain > DEAD_BAND * cost
@@ -89,17 +91,17 @@ def steady(layout: Layout, splits: Splits, *, limit: Floats, memory: Mapping[str
     )
 
 
-def gains(layout: Layout, new: Floats, old: Floats) -> tuple[Floats, Floats]:
+def gains(layout: Layout, new: Floats, old: Floats, backlog: Floats) -> tuple[Floats, Floats]:
     """Return by origin what the new flows gain over the old ones, and what they cost, in requests.
 
     The gain is the difference of the flows times the mean of the marginal costs at both: the trapezium rule for the
     difference of the total cost, split by origin.
     """
     cut = np.clip(layout.usable / layout.saturation, 1e-6, 0.999)
-    there = layout.marginal(layout.by_destination(new), cut)
-    before = layout.marginal(layout.by_destination(old), cut)
+    there = layout.marginal(layout.by_destination(new) + backlog, cut)
+    before = layout.marginal(layout.by_destination(old) + backlog, cut)
     marginal = layout.price + 0.5 * (there.slope + before.slope)[layout.destination]
-    mean = there.number / np.maximum(layout.by_destination(new), 1e-300)
+    mean = there.number / np.maximum(layout.by_destination(new) + backlog, 1e-300)
     gain = layout.by_origin((old - new) * marginal)
     return gain, layout.by_origin(new * (layout.price + mean[layout.destination]))
 

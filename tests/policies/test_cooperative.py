@@ -246,3 +246,13 @@ def test_peers_with_headroom_come_first() -> None:
     assert order["edge1"][0] == "cloud"
     assert set(order["edge1"]) == {"edge2", "cloud"}
     assert order["cloud"] == ()
+
+
+def test_a_backlog_at_home_makes_a_held_split_give_way() -> None:
+    def snapshot(queue: float) -> Snapshot:
+        sites = {"edge1": Site("edge1", 10.0, demand_rps=5.0, queue=queue), "cloud": Site("cloud", 20.0, servers=2)}
+        return Snapshot(sites, (Link("edge1", "cloud", 40.0),))
+
+    calm, state = get("cooperative")(snapshot(0.0), None, total=100)
+    behind, _ = get("cooperative")(snapshot(40.0), state, total=100)
+    assert behind.weights["edge1"].get("edge1", 0) < calm.weights["edge1"]["edge1"]
