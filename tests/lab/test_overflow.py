@@ -1,0 +1,219 @@
+"""The fast clock: proxies spill by themselves, by the numbers that they were told, and nobody decides meanwhile."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook, wait_for
+from PIL import Image
+
+from spillover.clusters import Cluster
+from spillover.meshes import overflow
+from spillover.meshes.overflow import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+PLENTY = 1000
+CONTROLLER = ("--namespace=spillover-system", "deployment/controller")
+Answer = tuple[str, int, str | None]
+
+
+def identity(site: str) -> str:
+    return f"spiffe://{SITES[site]['trust_domain']}/ns/istio-system/sa/istio-ingressgateway-service-account"
+
+
+def peers(site: str) -> list[str]:
+    return [link["to"] for link in LINKS if link["from"] == site]
+
+
+def tell(site: str, **changes: Any) -> None:
+    """Set a site's numbers, as the controller does; what is not said keeps everything at home and refuses nobody."""
+    origins = {link["from"]: identity(link["from"]) for link in LINKS if link["to"] == site}
+    values: dict[str, Any] = {
+        "bucket_rps": None,
+        "inflight_limit": PLENTY,
+        "last_limit": 2 * PLENTY,
+        "peer_weights": dict.fromkeys(peers(site), 50),
+        "grants_rps": dict.fromkeys(origins, float(PLENTY)),
+        "identities": origins,
+    }
+    told = overflow.Numbers(**(values | changes))
+    cluster = Cluster.from_kubeconfig(KUBECONFIG, site, timeout_s=10)
+    for ref in overflow.numbered_objects(SITES[site]["workload"], "apps"):
+        if patch := numbers.json_patch(cluster.get_object(ref), told):
+            cluster.patch_numbers(ref, patch)
+
+
+def effective() -> None:
+    """Wait until what was told is in force everywhere: istiod waits 0.1 s for more, and a bucket must be full."""
+    time.sleep(2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def overflow_mode() -> Iterator[None]:
+    """Lead the clients by the proxies, without a controller; the weights lead them again afterwards."""
+    namespace, controller = CONTROLLER
+    kubectl("cloud", namespace, "scale", controller, "--replicas=0")
+    ended = playbook("workload", "--extra-vars=workload_mode=overflow")
+    try:
+        assert ended.returncode == 0, ended.stdout[-3000:]
+        yield
+    finally:
+        back = playbook("workload")
+        kubectl("cloud", namespace, "scale", controller, "--replicas=1")
+        kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
+        assert back.returncode == 0, back.stdout[-3000:]
+
+
+@pytest.fixture(autouse=True)
+def nothing_refused(overflow_mode: None) -> None:  # noqa: ARG001  the objects must be there
+    for site in SITES:
+        tell(site)
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_connections=400)
+    with httpx.Client(headers={"Host": HOST}, timeout=60, trust_env=False, limits=limits) as made:
+        yield made
+
+
+def ask(client: httpx.Client, origin: str, **request: Any) -> Answer:
+    """Send one light request, or another, and return who served it, the status and the mark of a refusal."""
+    method, path = request.pop("method", "GET"), request.pop("path", "/healthz")
+    answer = client.request(method, f"http://{SITES[origin]['address']}:{CLIENT_PORT}{path}", **request)
+    return answer.headers.get("x-served-by", ""), answer.status_code, answer.headers.get("x-spillover-refused")
+
+
+def offer(client: httpx.Client, origin: str, rps: float, duration_s: float) -> Counter[str]:
+    """Send light requests at a steady rate, whatever the answers do, and count who served them; no error is allowed."""
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(100) as threads:
+        sent = []
+        for number in range(int(rps * duration_s)):
+            time.sleep(max(0.0, began_s + number / rps - time.monotonic()))
+            sent.append(threads.submit(ask, client, origin))
+        answers = [one.result() for one in sent]
+    assert {status for _, status, _ in answers} == {200}
+    return Counter(site for site, _, _ in answers)
+
+
+def test_the_bucket_keeps_its_rate_and_the_first_request_too_many_is_spilled(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=10.0)
+    effective()
+    served = offer(client, "edge1", rps=20, duration_s=10)
+    assert served["edge1"] == pytest.approx(10 * 10 + 2, abs=0.05 * 10 * 10)
+    assert served["edge2"] == pytest.approx(served["cloud"], abs=2)
+
+
+def test_weights_among_the_peers_are_as_told(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0, peer_weights={"edge2": 80, "cloud": 20})
+    effective()
+    served = offer(client, "edge1", rps=50, duration_s=4)
+    assert served["edge2"] / (served["edge2"] + served["cloud"]) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_guest_above_the_grant_goes_to_the_other_peer_and_then_home(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0)
+    tell("edge2", grants_rps={"edge1": 3.0, "cloud": float(PLENTY)})
+    effective()
+    served = offer(client, "edge1", rps=20, duration_s=5)
+    assert served["edge2"] == pytest.approx(3 * 5 + 2, abs=2)
+    assert served["cloud"] == pytest.approx(100 - served["edge2"] - served["edge1"], abs=0)
+    assert served["edge1"] <= 3  # the tokens that the bucket began with
+
+    tell("cloud", grants_rps={"edge1": 2.0, "edge2": float(PLENTY)})
+    effective()
+    served = offer(client, "edge1", rps=20, duration_s=5)
+    assert served["cloud"] == pytest.approx(2 * 5 + 2, abs=2)
+    assert served["edge1"] == pytest.approx(100 - served["edge2"] - served["cloud"], abs=0)
+
+
+def test_a_grant_is_the_origins_whose_certificate_it_is(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0)
+    tell("cloud", bucket_rps=0.0)
+    tell("edge2", grants_rps={"edge1": 0.0, "cloud": float(PLENTY)})
+    effective()
+    forged = {"x-spillover-origin": identity("cloud")}
+    from_edge1 = Counter(ask(client, "edge1", headers=forged)[0] for _ in range(20))
+    from_cloud = Counter(ask(client, "cloud")[0] for _ in range(20))
+    assert from_edge1["edge2"] <= 2
+    assert from_cloud["edge2"] >= 8
+
+
+@pytest.mark.parametrize("header", ["x-spillover-spill", "x-spillover-refused"])
+def test_our_headers_from_a_client_are_not_believed(client: httpx.Client, header: str) -> None:
+    effective()
+    assert {ask(client, "edge1", headers={header: "1"}) for _ in range(5)} == {("edge1", 200, None)}
+
+
+def test_a_full_application_sends_its_next_requests_to_the_peers_and_then_refuses_at_once(client: httpx.Client) -> None:
+    tell("edge1", inflight_limit=1, last_limit=2)
+    effective()
+    image = io.BytesIO()
+    Image.new("RGB", (6000, 4000), "red").save(image, "PNG")
+    work = {"method": "POST", "path": "/thumbnail", "content": image.getvalue()}
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(ask, client, "edge1", **work)
+        wait_for(lambda: ask(client, "edge1")[0] != "edge1", timeout_s=10)
+        assert {ask(client, "edge1")[0] for _ in range(10)} <= {"edge2", "cloud"}
+        # With peers that take nobody, home has room for one more, and then refuses.
+        for peer in peers("edge1"):
+            tell(peer, grants_rps={})
+        effective()
+        if not first.done():
+            began_s = time.monotonic()
+            answers = Counter(ask(client, "edge1") for _ in range(10))
+            assert time.monotonic() - began_s < 5
+            assert set(answers) <= {("edge1", 200, None), ("", 503, "full")} | {
+                (peer, 200, None) for peer in peers("edge1")
+            }
+        assert first.result()[:2] == ("edge1", 200)
+
+
+def test_a_body_too_large_to_be_sent_twice_stays_at_home(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0)
+    effective()
+    noise = Image.effect_noise((1400, 1000), 90)
+    image = io.BytesIO()
+    noise.save(image, "PNG")
+    assert len(image.getvalue()) > 1 << 20
+    ask(client, "edge1"), ask(client, "edge1")  # the bucket's first tokens
+    assert ask(client, "edge1")[0] != "edge1"
+    assert ask(client, "edge1", method="POST", path="/thumbnail", content=image.getvalue())[:2] == ("edge1", 200)
+
+
+def test_an_answer_of_the_application_is_not_tried_elsewhere(client: httpx.Client) -> None:
+    effective()
+    refused = {ask(client, "edge1", method="POST", path="/thumbnail", content=b"no image") for _ in range(3)}
+    assert refused == {("edge1", 415, None)}
+
+
+def test_a_dead_peer_costs_no_request(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0)
+    gateway = ("--namespace=istio-system", "deployment/istio-ingressgateway")
+    kubectl("edge2", gateway[0], "scale", gateway[1], "--replicas=0")
+    try:
+        served = offer(client, "edge1", rps=10, duration_s=10)
+        assert served["cloud"] > 60
+    finally:
+        kubectl("edge2", gateway[0], "scale", gateway[1], "--replicas=1")
+        kubectl("edge2", gateway[0], "rollout", "status", gateway[1], "--timeout=120s", timeout_s=130)
+
+
+def test_with_every_site_spilling_everything_none_is_spilled_twice(client: httpx.Client) -> None:
+    for site in SITES:
+        tell(site, bucket_rps=0.0)
+    effective()
+    for site in SITES:
+        served = Counter(ask(client, site)[0] for _ in range(20))
+        assert served[site] <= 2  # the tokens that the bucket began with
