@@ -84,7 +84,7 @@ def test_only_idempotent_methods_are_tried_again_after_a_reset() -> None:
 
 
 def test_no_status_of_an_application_is_a_reason_to_try_elsewhere() -> None:
-    text = json.dumps(made())
+    text = json.dumps(list(made().values()))
     for entry in made()["VirtualService", "edgeapp"]["spec"]["http"]:
         assert not {"5xx", "gateway-error", "retriable-status-codes", "retriable-4xx"} & set(
             entry["retries"]["retryOn"].split(",")
