@@ -56,6 +56,14 @@ def test_the_inner_doors_refuse_a_certificate_of_a_foreign_authority(site: str, 
 
 
 @pytest.mark.parametrize(("origin", "peer"), PAIRS)
+def test_no_sites_authority_can_vouch_for_the_gateway_of_another(origin: str, peer: str, tmp_path: Path) -> None:
+    forger = next(site for site in SITES if site not in {origin, peer})
+    context = workload_context(origin, GATEWAY, tmp_path, Authority.of_site(STATE / "pki", forger))
+    with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
+        knock(peer, PEER_PORT, context)
+
+
+@pytest.mark.parametrize(("origin", "peer"), PAIRS)
 def test_the_peers_door_serves_the_gateway_of_a_linked_site(origin: str, peer: str, tmp_path: Path) -> None:
     answer = knock(peer, PEER_PORT, workload_context(origin, GATEWAY, tmp_path))
     assert (answer.status_code, answer.headers["x-served-by"]) == (200, peer)

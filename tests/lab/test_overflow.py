@@ -107,12 +107,40 @@ def offer(client: httpx.Client, origin: str, rps: float, duration_s: float) -> C
     return Counter(site for site, _, _ in answers)
 
 
+def open_connections() -> int:
+    """Return how many connections the clients' door of edge1 has."""
+    text = kubectl(
+        "edge1", "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
+        "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8080.*downstream_cx_active",
+    )  # fmt: skip
+    return int(text.strip().rpartition(": ")[2])
+
+
 def test_the_bucket_keeps_its_rate_and_the_first_request_too_many_is_spilled(client: httpx.Client) -> None:
     tell("edge1", bucket_rps=10.0)
     effective()
     served = offer(client, "edge1", rps=20, duration_s=10)
     assert served["edge1"] == pytest.approx(10 * 10 + 2, abs=0.05 * 10 * 10)
     assert served["edge2"] == pytest.approx(served["cloud"], abs=2)
+
+
+def test_changing_rates_disturb_no_connection_and_keep_their_integral(client: httpx.Client) -> None:
+    rates_rps, each_s = (6.0, 12.0, 6.0, 12.0), 4
+    tell("edge1", bucket_rps=rates_rps[0])
+    effective()
+    with ThreadPoolExecutor(1) as thread:
+        offered = thread.submit(offer, client, "edge1", rps=30, duration_s=each_s * len(rates_rps))
+        time.sleep(1)
+        before = open_connections()
+        for rate_rps in rates_rps[1:]:
+            time.sleep(each_s - 1)
+            tell("edge1", bucket_rps=rate_rps)
+            time.sleep(1)
+        served = offered.result()
+    assert open_connections() >= before > 0
+    # Each change fills the bucket, and is in force a moment after it was written.
+    whole = sum(rate_rps * each_s for rate_rps in rates_rps)
+    assert served["edge1"] == pytest.approx(whole + 2 * len(rates_rps), rel=0.05, abs=3)
 
 
 def test_weights_among_the_peers_are_as_told(client: httpx.Client) -> None:
