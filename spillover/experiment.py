@@ -10,12 +10,11 @@ import random
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spillover.model import SpilloverError
 from spillover.policies import NAMES
-from spillover.validation import parse
+from spillover.validation import parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +56,7 @@ class Calibration(_Strict):
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
         if self.skip_s >= self.duration_s:
-            raise ValueError(f"calibration.skip_s must be below duration_s ({self.duration_s:g}), got {self.skip_s:g}")
+            raise ValueError(f"skip_s must be below duration_s ({self.duration_s:g}), got {self.skip_s:g}")
         return self
 
 
@@ -101,7 +100,7 @@ class Load(_Strict):
     @model_validator(mode="after")
     def _timeout_comes_first(self) -> Self:
         if self.drain_s < self.timeout_s:
-            raise ValueError(f"load.drain_s must be at least timeout_s ({self.timeout_s:g}), got {self.drain_s:g}")
+            raise ValueError(f"drain_s must be at least timeout_s ({self.timeout_s:g}), got {self.drain_s:g}")
         return self
 
 
@@ -236,13 +235,7 @@ def load_experiment(path: Path) -> Experiment:
     SpilloverError
         If the file cannot be read, is not YAML, or a field is wrong; one sentence.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpilloverError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    return parse(Experiment, data, source=str(path))
+    return parse(Experiment, read_yaml(path), source=str(path))
 
 
 def expand(experiment: Experiment) -> list[Cell]:

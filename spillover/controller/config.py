@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path  # noqa: TC003  pydantic reads the annotation
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spillover import policies
 from spillover.model import Link, Settings, SpilloverError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from spillover.validation import parse, read_yaml
 
 _Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -192,41 +189,9 @@ def load_config(path: Path) -> ControllerConfig:
     SpilloverError
         If it cannot be read, or a value in it is wrong: one sentence that names the field and the value.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SpilloverError(f"config must be a readable file, got {str(path)!r}: {why}") from None
-    except yaml.YAMLError as error:
-        raise SpilloverError(f"config {path} must be YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise SpilloverError(f"config {path} must be a mapping, got {type(raw).__name__}")
-    return parse_config(raw)
+    return parse_config(read_yaml(path), source=str(path))
 
 
-def parse_config(raw: object) -> ControllerConfig:
+def parse_config(raw: object, *, source: str = "config") -> ControllerConfig:
     """Check decoded YAML; SpilloverError as `load_config`."""
-    try:
-        return ControllerConfig.model_validate(raw)
-    except ValidationError as error:
-        raise SpilloverError(_sentence(error.errors()[0])) from None
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, SpilloverError):
-        return str(cause)
-    where = ".".join(str(part) for part in detail["loc"]) or "config"
-    if detail["type"] == "missing":
-        return f"{where} must be given, got none"
-    if detail["type"] == "extra_forbidden":
-        return f"{where} must not be given: no such setting is known, got {_short(detail['input'])}"
-    must = detail["msg"].replace("Input should", "must").replace("must be greater than", "must be above")
-    if not must.startswith("must"):
-        must = f"must be right: {must}"
-    return f"{where} {must}, got {_short(detail['input'])}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return parse(ControllerConfig, raw, source=source)

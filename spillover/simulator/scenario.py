@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from spillover.model import SpilloverError
+from spillover.validation import parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,15 +95,16 @@ class Users(Strict):
 
 
 def _kind_of_arrivals(value: object) -> str:
+    # Tags with a space are no field's name: an error's path must not take one for the other.
     if isinstance(value, dict):
-        return "users" if "users" in value or "think_s" in value else "wave"
-    return {Users: "users", Wave: "wave"}.get(type(value), "steps")  # type: ignore[call-overload, no-any-return]
+        return "closed loop" if "users" in value or "think_s" in value else "a wave"
+    return {Users: "closed loop", Wave: "a wave"}.get(type(value), "some steps")  # type: ignore[call-overload, no-any-return]
 
 
 Arrivals = Annotated[
-    Annotated[tuple[Step, ...], Field(strict=False, min_length=1), Tag("steps")]
-    | Annotated[Wave, Tag("wave")]
-    | Annotated[Users, Tag("users")],
+    Annotated[tuple[Step, ...], Field(strict=False, min_length=1), Tag("some steps")]
+    | Annotated[Wave, Tag("a wave")]
+    | Annotated[Users, Tag("closed loop")],
     Discriminator(_kind_of_arrivals),
 ]
 
@@ -237,7 +237,7 @@ class Scenario(Strict):
             seen.add((link.origin, link.peer))
 
 
-def from_dict(obj: object) -> Scenario:
+def from_dict(obj: object, *, source: str = "scenario") -> Scenario:
     """Check a decoded scenario.
 
     Raises
@@ -245,25 +245,7 @@ def from_dict(obj: object) -> Scenario:
     SpilloverError
         If anything is missing, unknown, of a wrong type or out of range; the sentence names field and value.
     """
-    if not isinstance(obj, dict):
-        raise SpilloverError(f"a scenario must be a mapping, got {obj!r}")
-    try:
-        return Scenario.model_validate(obj)
-    except ValidationError as error:
-        raise SpilloverError(sentence(error)) from error
-
-
-def sentence(error: ValidationError) -> str:
-    """Turn pydantic's first complaint into one sentence with the field and the value."""
-    first: Any = error.errors()[0]
-    tags = {"steps", "wave", "users"}
-    place = ".".join(str(part) for index, part in enumerate(first["loc"]) if not (index == 2 and part in tags))
-    if first["type"] == "value_error":
-        return f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
-    message = str(first["msg"])
-    if first["type"] == "missing":
-        return f"{place} must be given, got none"
-    return f"{place}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return parse(Scenario, obj, source=source)
 
 
 def load(path: Path) -> Scenario:
@@ -274,18 +256,7 @@ def load(path: Path) -> Scenario:
     SpilloverError
         If the file cannot be read, is not YAML, or is not a scenario.
     """
-    return from_dict(read_yaml(path, "scenario"))
-
-
-def read_yaml(path: Path, what: str) -> object:
-    """Read a YAML file that is a ``what``; SpilloverError if it cannot be read or is not YAML."""
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"the {what} {str(path)!r} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SpilloverError(f"the {what} {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
-    return content
+    return from_dict(read_yaml(path), source=str(path))
 
 
 def mean_rps(arrivals: tuple[Step, ...] | Wave, start_s: float, end_s: float) -> float:
