@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from spillover.controller.config import ControllerConfig
-    from spillover.controller.reconcile import ClusterApi
+    from spillover.reconciliation import ClusterApi
     from spillover.sources.demand import CounterSample
 
 _API_TIMEOUT_S = 2.0

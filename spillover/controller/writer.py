@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spillover.clusters import ClusterError, Unreachable
 from spillover.controller.backoff import Backoff
-from spillover.controller.reconcile import Applied, ClusterApi, Target, reconcile
+from spillover.controller.reconcile import Applied, Target, reconcile
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spillover.controller.config import ControllerConfig
     from spillover.controller.edges import Edges
     from spillover.controller.lanes import Outcome, Runner
+    from spillover.reconciliation import ClusterApi
 
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
