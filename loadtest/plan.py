@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from spillover.validation import parse, read_json
+from spillover.validation import Strict, parse, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,18 +16,14 @@ LONGEST_TIMEOUT_S = 600
 MOST_REQUESTS = 200_000
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Step(_Strict):
+class Step(Strict):
     """From `from_s` on, `rps` requests per second arrive, until the next step or the end."""
 
     from_s: float = Field(ge=0)
     rps: float = Field(ge=0)
 
 
-class Stream(_Strict):
+class Stream(Strict):
     """The requests of one origin.
 
     Parameters
@@ -76,7 +72,7 @@ class Stream(_Strict):
         return self
 
 
-class LoadPlan(_Strict):
+class LoadPlan(Strict):
     """A whole run.
 
     Parameters

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.model import SpilloverError
 
@@ -33,6 +33,12 @@ _WORDING = (
     (r", unable to parse .*| after validation, not .*", ""),
 )
 """What pydantic says, and the project's words for it."""
+
+
+class Strict(BaseModel):
+    """A part of a file in which nothing unknown passes, and no number that is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def read_text(path: Path) -> str:

@@ -1,8 +1,10 @@
+import math
+
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from spillover.model import SpilloverError
-from spillover.validation import parse, parse_json, read_json, read_text, read_yaml
+from spillover.validation import Strict, parse, parse_json, read_json, read_text, read_yaml
 
 
 class Inner(BaseModel):
@@ -20,8 +22,7 @@ class Other(BaseModel):
     text: str
 
 
-class Outer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Outer(Strict):
     name: str = Field(min_length=1, max_length=90)
     parts: list[Inner] = Field(default=[], min_length=1)
     share: float = Field(default=1, le=1)
@@ -49,6 +50,7 @@ def test_valid_data_become_the_model():
         ({"name": "a", "nmae": "b"}, "x.yml: nmae is not a known field, got 'b'"),
         ({"name": "odd"}, "x.yml: name must not be odd, got 'odd'"),
         ({"name": "a" * 99}, f"x.yml: name must have at most 90 characters, got '{'a' * 76}..."),
+        ({"name": "a", "share": math.nan}, "x.yml: share must be a finite number, got nan"),
         ({"name": "a", "share": 2}, "x.yml: share must be at most 1, got 2"),
         (
             {"name": "a", "parts": [{"rps": 2, "least": 3}]},

@@ -6,14 +6,14 @@ import math
 from pathlib import Path  # noqa: TC003  pydantic reads the annotation
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from spillover import policies
 from spillover.model import Link, Settings, SpilloverError
-from spillover.validation import parse, read_yaml
+from spillover.validation import Strict, parse, read_yaml
 
-_Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, le=1e9)]
+_NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 _Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 _LONGEST_INTERVAL_S = 1.0
@@ -24,11 +24,7 @@ _LONGEST_DEADLINE_S = 5.0
 """A long period is no reason to wait long: while it waits, the controller takes no samples."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VirtualServiceRef(_Strict):
+class VirtualServiceRef(Strict):
     """The VirtualService of a site whose weights are written.
 
     Attributes
@@ -47,7 +43,7 @@ class VirtualServiceRef(_Strict):
     api_version: str = "networking.istio.io/v1"
 
 
-class SiteConfig(_Strict):
+class SiteConfig(Strict):
     """One site.
 
     Attributes
@@ -75,7 +71,7 @@ class SiteConfig(_Strict):
     destinations: dict[_Name, _Name] = Field(default_factory=dict)
 
 
-class LinkConfig(_Strict):
+class LinkConfig(Strict):
     """A directed link, in the words of the snapshot: from, to, rtt_ms, cost."""
 
     origin: _Name = Field(alias="from")
@@ -84,7 +80,7 @@ class LinkConfig(_Strict):
     cost: _NotNegative = 0.0
 
 
-class PolicySettings(_Strict):
+class PolicySettings(Strict):
     """What the policy is told beside the snapshot, as in `spillover.model.Settings`."""
 
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.95
@@ -92,7 +88,7 @@ class PolicySettings(_Strict):
     on_missing: Literal["hold", "static"] = "hold"
 
 
-class ControllerConfig(_Strict):
+class ControllerConfig(Strict):
     """Everything that the controller is told.
 
     Attributes
@@ -113,8 +109,8 @@ class ControllerConfig(_Strict):
 
     policy: str = "paper"
     mode: Literal["weights"] = "weights"
-    window_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
-    period_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
+    window_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     settings: PolicySettings = PolicySettings()
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]

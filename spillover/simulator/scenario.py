@@ -10,9 +10,9 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from spillover.validation import parse, read_yaml
+from spillover.validation import Strict, parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +24,13 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class Strict(BaseModel):
-    """A part of a file in which nothing unknown and nothing of another type passes."""
+class Typed(Strict):
+    """A part of a file in which nothing of another type passes either; made in Python, it takes our names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(strict=True, populate_by_name=True)
 
 
-class Service(Strict):
+class Service(Typed):
     """How long the work of a request takes: its distribution, with mean ``servers / capacity_rps``.
 
     ``cv`` is the coefficient of variation and belongs to ``lognormal``; ``exponential`` has 1, ``deterministic`` 0.
@@ -47,7 +47,7 @@ class Service(Strict):
         return self
 
 
-class SimulatedSite(Strict):
+class SimulatedSite(Typed):
     """A site of ``servers`` servers that share ``capacity_rps``.
 
     ``queue_limit`` bounds the requests that wait (under processor sharing: those beyond one a server); None means no
@@ -62,7 +62,7 @@ class SimulatedSite(Strict):
     told_capacity_rps: Positive | None = None
 
 
-class SimulatedLink(Strict):
+class SimulatedLink(Typed):
     """A directed link, as in a snapshot."""
 
     origin: Annotated[str, Field(alias="from")]
@@ -71,14 +71,14 @@ class SimulatedLink(Strict):
     cost: NotNegative = 0.0
 
 
-class Step(Strict):
+class Step(Typed):
     """From ``from_s`` on, until the next step, requests arrive as a Poisson process of ``rps``."""
 
     from_s: NotNegative
     rps: NotNegative
 
 
-class Wave(Strict):
+class Wave(Typed):
     """Poisson arrivals at ``mean_rps * (1 + amplitude * sin(2 pi t / period_s + phase))``; phase in radians."""
 
     mean_rps: NotNegative
@@ -87,7 +87,7 @@ class Wave(Strict):
     phase: float = 0.0
 
 
-class Users(Strict):
+class Users(Typed):
     """Closed loop: so many users, each of whom thinks (exponential, mean ``think_s``) between its requests."""
 
     users: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -109,7 +109,7 @@ Arrivals = Annotated[
 ]
 
 
-class Control(Strict):
+class Control(Typed):
     """How a policy is fed and obeyed.
 
     Parameters
@@ -151,11 +151,11 @@ class Control(Strict):
     attempts: Annotated[int, Field(ge=1, le=64)] = 5
     total: Annotated[int, Field(ge=1)] = 100
     demand_from: Literal["ingress", "kept"] = "ingress"
-    bucket_rps: dict[str, NotNegative] = {}
-    inflight_limit: dict[str, Annotated[int, Field(ge=0)]] = {}
+    bucket_rps: dict[str, NotNegative] = Field(default_factory=dict)
+    inflight_limit: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
-class Event(Strict):
+class Event(Typed):
     """Something that happens at ``at_s``: to a site's capacity, to a site's metrics, or to the controller.
 
     ``capacity_factor`` scales the speed of the site's servers; at 0 the site is dead: what is in it is lost and what
@@ -182,14 +182,14 @@ class Event(Strict):
         return self
 
 
-class PolicySettings(Strict):
+class PolicySettings(Typed):
     """The settings of a snapshot that a policy reads; ``period_s`` is the control's."""
 
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.95
     cost_weight_ms: NotNegative = 0.0
 
 
-class Scenario(Strict):
+class Scenario(Typed):
     """Everything that ``spillover simulate`` reads from a file."""
 
     duration_s: Positive

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from spillover.model import SpilloverError
 from spillover.simulator import engine, scenario
-from spillover.simulator.scenario import Scenario, Strict
+from spillover.simulator.scenario import Scenario, Typed
 from spillover.simulator.stability import home_share_deviation
 from spillover.simulator.summary import extras, summarise
 from spillover.validation import parse, read_yaml
@@ -32,7 +32,7 @@ DEPENDS_ON = ("model.py", "weights.py", "policies", "optimum", "simulator")
 """Sources, within the package, that a result depends on."""
 
 
-class Variant(Strict):
+class Variant(Typed):
     """A policy, how it acts, and what it changes in the scenario (dotted path to value)."""
 
     name: str
@@ -41,7 +41,7 @@ class Variant(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
 
 
-class Sweep(Strict):
+class Sweep(Typed):
     """The file that ``spillover sweep`` reads; ``seeds`` is their number or a list, parameters are dotted paths."""
 
     scenarios: Annotated[dict[str, str], Field(min_length=1)]
