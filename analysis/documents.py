@@ -1,46 +1,14 @@
 """Read JSON documents and take typed fields out of them, with one clear sentence when something is wrong."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from spillover.model import SpilloverError
+from spillover.validation import parse_json, read_json, read_text
 
 JsonObject = Mapping[str, Any]
-
-
-def read_text(path: Path) -> str:
-    """Return the text of `path`.
-
-    Raises
-    ------
-    SpilloverError
-        If the file is missing, unreadable or not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise SpilloverError(f"{path} is missing") from error
-    except OSError as error:
-        raise SpilloverError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SpilloverError(f"{path} is not UTF-8 text (byte {error.start})") from error
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON document in `path`.
-
-    Raises
-    ------
-    SpilloverError
-        If the file is missing or not JSON.
-    """
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise SpilloverError(f"{path} is not JSON: {error.msg} in line {error.lineno}") from error
 
 
 def read_object(path: Path) -> JsonObject:
@@ -71,10 +39,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, JsonObject | None]]:
         if not line.lstrip().startswith("{"):
             yield number, None
             continue
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SpilloverError(f"{path} line {number} is not JSON: {error.msg}") from error
+        yield number, parse_json(line, source=f"{path} line {number}")
 
 
 def text(document: JsonObject, name: str, where: str) -> str:

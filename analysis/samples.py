@@ -1,11 +1,13 @@
 """Read samples.csv: one row a request, checked, with the two verdicts that every figure needs (error, time-out)."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from spillover.model import SpilloverError
+from spillover.validation import read_text
 
 TEXT_COLUMNS = ("request_id", "origin", "serving_site", "error")
 REQUIRED_NUMBERS = ("scheduled_at_s", "start_time_s", "start_s", "status", "lateness_ms")
@@ -55,11 +57,9 @@ def _is_timeout(samples: pd.DataFrame, timeout_ms: float) -> pd.Series:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        samples = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise SpilloverError(f"{path} is missing") from error
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SpilloverError(f"{path} cannot be read: {error}") from error
+        samples = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise SpilloverError(f"{path} is not a table: {error}") from error
     absent = [name for name in COLUMNS if name not in samples.columns]
     if absent:
         raise SpilloverError(f"{path} lacks the column {', '.join(absent)}")

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spillover.cli.progress import progress_bars
 from spillover.simulator import engine, farm, figures, summary, sweep, tables
 
 if TYPE_CHECKING:
@@ -86,16 +85,14 @@ def main(
 ) -> None:
     """Run sweeps, draw figures, write tables."""
     results = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress_bars() as bar:
         for name in only or SWEEPS:
-            task = bar.add_task(name, total=None)
             results[name] = farm.run(
                 sweep.load(ROOT / "scenarios" / f"sweep-{name}.yml"),
                 out / name,
                 scheduler=scheduler,
                 workers=workers,
-                progress=lambda done, total, task=task: bar.update(task, completed=done, total=total),
+                progress=bar(name),
             )
     draw(results, out)
     for name, render in TABLES.items():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from spillover.model import SpilloverError
-from spillover.validation import parse
+from spillover.validation import Strict, parse, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,18 +16,14 @@ LONGEST_TIMEOUT_S = 600
 MOST_REQUESTS = 200_000
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Step(_Strict):
+class Step(Strict):
     """From `from_s` on, `rps` requests per second arrive, until the next step or the end."""
 
     from_s: float = Field(ge=0)
     rps: float = Field(ge=0)
 
 
-class Stream(_Strict):
+class Stream(Strict):
     """The requests of one origin.
 
     Parameters
@@ -65,23 +59,20 @@ class Stream(_Strict):
     def _agree(self) -> Self:
         if self.arrivals == "closed":
             if self.users is None:
-                raise ValueError(f"stream {self.origin}: users is missing, and arrivals is closed")
+                raise ValueError("users must be given where arrivals is closed, got none")
             if self.steps:
-                raise ValueError(f"stream {self.origin}: steps are for open streams, and arrivals is closed")
+                raise ValueError("steps must not be given where arrivals is closed")
         elif self.users is not None:
-            raise ValueError(f"stream {self.origin}: users is for closed streams, and arrivals is {self.arrivals}")
+            raise ValueError(f"users must not be given where arrivals is {self.arrivals}, got {self.users}")
         elif not self.steps:
-            raise ValueError(f"stream {self.origin}: steps is missing, and arrivals is {self.arrivals}")
+            raise ValueError(f"steps must be given where arrivals is {self.arrivals}, got none")
         for before, after in zip(self.steps, self.steps[1:], strict=False):
             if after.from_s <= before.from_s:
-                raise ValueError(
-                    f"stream {self.origin}: steps must be in order of time, got from_s {after.from_s:g}"
-                    f" after {before.from_s:g}"
-                )
+                raise ValueError(f"steps must be in order of time, got from_s {after.from_s:g} after {before.from_s:g}")
         return self
 
 
-class LoadPlan(_Strict):
+class LoadPlan(Strict):
     """A whole run.
 
     Parameters
@@ -120,13 +111,7 @@ class LoadPlan(_Strict):
         SpilloverError
             If the file cannot be read, is not JSON, or a field is wrong; one sentence.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SpilloverError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise SpilloverError(f"{path}: is not JSON: {error}") from error
-        return cls.from_dict(data, source=str(path))
+        return cls.from_dict(read_json(path), source=str(path))
 
     @classmethod
     def from_dict(cls, data: object, *, source: str = "load plan") -> LoadPlan:

@@ -10,12 +10,11 @@ import random
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from spillover.model import SpilloverError
 from spillover.policies import NAMES
-from spillover.validation import parse
+from spillover.validation import Strict, parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,17 +23,13 @@ UNBALANCED = "local"
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SiteEntry(_Strict):
+class SiteEntry(Strict):
     """A site: `servers` requests are worked on at a time."""
 
     servers: int = Field(default=1, ge=1)
 
 
-class LinkEntry(_Strict):
+class LinkEntry(Strict):
     """An ordered pair of sites and its extra round-trip time."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -44,7 +39,7 @@ class LinkEntry(_Strict):
     rtt_ms: float = Field(ge=0)
 
 
-class Calibration(_Strict):
+class Calibration(Strict):
     """How a site's capacity is measured: `users_per_server` closed-loop users keep it busy.
 
     Answers of the first `skip_s` seconds are left out: the queue has to fill first.
@@ -57,11 +52,11 @@ class Calibration(_Strict):
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
         if self.skip_s >= self.duration_s:
-            raise ValueError(f"calibration.skip_s must be below duration_s ({self.duration_s:g}), got {self.skip_s:g}")
+            raise ValueError(f"skip_s must be below duration_s ({self.duration_s:g}), got {self.skip_s:g}")
         return self
 
 
-class StreamEntry(_Strict):
+class StreamEntry(Strict):
     """The demand of one origin, as multiples of its measured capacity.
 
     `lead_in_factor` holds during the lead-in, so that the step meets a system in its steady state; `factor` afterwards.
@@ -73,7 +68,7 @@ class StreamEntry(_Strict):
     factor: float = Field(ge=0, le=100)
 
 
-class Load(_Strict):
+class Load(Strict):
     """The load of every cell.
 
     Parameters
@@ -101,11 +96,11 @@ class Load(_Strict):
     @model_validator(mode="after")
     def _timeout_comes_first(self) -> Self:
         if self.drain_s < self.timeout_s:
-            raise ValueError(f"load.drain_s must be at least timeout_s ({self.timeout_s:g}), got {self.drain_s:g}")
+            raise ValueError(f"drain_s must be at least timeout_s ({self.timeout_s:g}), got {self.drain_s:g}")
         return self
 
 
-class Variant(_Strict):
+class Variant(Strict):
     """What is compared.
 
     Parameters
@@ -134,7 +129,7 @@ class Variant(_Strict):
     baseline: str | None = None
 
 
-class Experiment(_Strict):
+class Experiment(Strict):
     """One file of experiments/: see the classes above for its parts.
 
     `seeds` has one entry for each of the `repeats`; all variants of a repeat get the same arrivals. Each repeat runs
@@ -236,13 +231,7 @@ def load_experiment(path: Path) -> Experiment:
     SpilloverError
         If the file cannot be read, is not YAML, or a field is wrong; one sentence.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpilloverError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    return parse(Experiment, data, source=str(path))
+    return parse(Experiment, read_yaml(path), source=str(path))
 
 
 def expand(experiment: Experiment) -> list[Cell]:

@@ -6,10 +6,12 @@ Demand is given as a multiple of the capacity, so the same file asks the same qu
 from __future__ import annotations
 
 import csv
+import io
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spillover.model import SpilloverError
+from spillover.validation import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,16 +98,13 @@ def measured_capacity_rps(samples: Path, calibration: Calibration) -> float:
     """
     answered = 0
     try:
-        with samples.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["error"]:
-                    raise SpilloverError(f"{samples}: request {row['request_id']} failed: {row['error']}")
-                end_s = float(row["start_s"]) + float(row["latency_ms"]) / 1000
-                answered += calibration.skip_s <= end_s < calibration.duration_s
-    except OSError as error:
-        raise SpilloverError(f"{samples}: cannot be read: {error.strerror}") from error
+        for row in csv.DictReader(io.StringIO(read_text(samples))):
+            if row["error"]:
+                raise SpilloverError(f"{samples}: request {row['request_id']} failed: {row['error']}")
+            end_s = float(row["start_s"]) + float(row["latency_ms"]) / 1000
+            answered += calibration.skip_s <= end_s < calibration.duration_s
     except (KeyError, TypeError) as error:
-        raise SpilloverError(f"{samples}: is not a table of samples: {error}") from error
+        raise SpilloverError(f"{samples} is not a table of samples: {error}") from error
     if not answered:
         raise SpilloverError(f"{samples}: no request was answered after {calibration.skip_s:g} s")
     return answered / (calibration.duration_s - calibration.skip_s)

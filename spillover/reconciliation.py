@@ -1,25 +1,41 @@
 """One reconciliation of one VirtualService: compare the weights in force with those wanted, write only a difference.
 
-The Ansible module is a thin edge around this file.
+The Ansible module is a thin edge around this file, and the controller calls it once a period for every origin.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spillover import policies
-from spillover.clusters import DEFAULT_API_VERSION, Cluster, Conflict
+from spillover.clusters import DEFAULT_API_VERSION, Conflict
 from spillover.meshes import istio
 from spillover.model import Link, Site, Snapshot, SpilloverError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ATTEMPTS = 5
 """Reads and writes before giving up on an object that someone else keeps changing."""
+
+
+class ClusterApi(Protocol):
+    """What is needed of `spillover.clusters.Cluster`."""
+
+    def get_virtual_service(self, namespace: str, name: str, api_version: str = ...) -> dict[str, Any]:
+        """Return the object."""
+        ...
+
+    def patch_virtual_service_weights(
+        self, namespace: str, name: str, patch: Sequence[dict[str, Any]], dry_run: bool = ..., *, api_version: str = ...
+    ) -> dict[str, Any]:
+        """Apply the patch and return the new object."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +68,15 @@ class Change:
         The VirtualService; the same object when nothing differed.
     weights_before, weights : mapping of str to int
         By destination key, all of the route's.
+    write_ms : float
+        Time of the write alone, 0 when there was none.
     """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     weights_before: Mapping[str, int]
     weights: Mapping[str, int]
+    write_ms: float = 0.0
 
     @property
     def changed(self) -> bool:
@@ -66,18 +85,20 @@ class Change:
 
 
 def reconcile_weights(
-    cluster: Cluster,
+    cluster: ClusterApi,
     target: Target,
     weights: Mapping[str, int],
     *,
     total: int = istio.DEFAULT_TOTAL,
     dry_run: bool = False,
+    attempts: int = ATTEMPTS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Change:
     """Make the route have these weights; write nothing when it has them.
 
     Parameters
     ----------
-    cluster : Cluster
+    cluster : ClusterApi
         Where the VirtualService lives.
     target : Target
         Which route of which VirtualService.
@@ -87,28 +108,43 @@ def reconcile_weights(
         What all weights of the route must sum to.
     dry_run : bool
         Let the server check the write, but not store it.
+    attempts : int
+        Reads and writes before a conflict is the caller's.
+    clock : callable
+        Monotonic seconds, for the time of the write.
 
     Raises
     ------
     SpilloverError
         If the weights do not fit the route, or a call to the cluster fails (`spillover.clusters.ClusterError`).
     """
-    for _ in range(ATTEMPTS - 1):
+    attempt = partial(_reconcile_once, cluster, target, weights, total=total, dry_run=dry_run, clock=clock)
+    for _ in range(attempts - 1):
         with suppress(Conflict):
-            return _reconcile_once(cluster, target, weights, total, dry_run)
-    return _reconcile_once(cluster, target, weights, total, dry_run)
+            return attempt()
+    return attempt()
 
 
-def _reconcile_once(cluster: Cluster, target: Target, weights: Mapping[str, int], total: int, dry_run: bool) -> Change:
+def _reconcile_once(
+    cluster: ClusterApi,
+    target: Target,
+    weights: Mapping[str, int],
+    *,
+    total: int,
+    dry_run: bool,
+    clock: Callable[[], float],
+) -> Change:
     before = cluster.get_virtual_service(target.namespace, target.name, target.api_version)
     weights_before = istio.read_weights(before, target.route)
     patch = istio.json_patch(before, weights, target.route, total=total)
     if not patch:
         return Change(before, before, weights_before, weights_before)
+    began_s = clock()
     after = cluster.patch_virtual_service_weights(
         target.namespace, target.name, patch, dry_run, api_version=target.api_version
     )
-    return Change(before, after, weights_before, istio.read_weights(after, target.route))
+    write_ms = 1000.0 * (clock() - began_s)
+    return Change(before, after, weights_before, istio.read_weights(after, target.route), write_ms)
 
 
 def paper_weights(

@@ -126,5 +126,5 @@ def test_a_calibration_without_answers_or_without_columns_is_no_measurement(tmp_
     other.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(SpilloverError, match="is not a table of samples"):
         measured_capacity_rps(other, Calibration())
-    with pytest.raises(SpilloverError, match="cannot be read: No such file"):
+    with pytest.raises(SpilloverError, match=r"none\.csv cannot be read: No such file"):
         measured_capacity_rps(tmp_path / "none.csv", Calibration())

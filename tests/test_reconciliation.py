@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillover.clusters import Cluster, Conflict, Unreachable
+from spillover.clusters import Conflict, Unreachable
 from spillover.meshes import istio
 from spillover.model import SpilloverError
 from spillover.reconciliation import ATTEMPTS, Target, paper_weights, reconcile_weights
@@ -39,7 +39,7 @@ class FakeCluster:
 
 
 def reconcile(fake: FakeCluster, **options: Any) -> Any:
-    return reconcile_weights(cast("Cluster", fake), TARGET, WANTED, **options)
+    return reconcile_weights(fake, TARGET, WANTED, **options)
 
 
 def test_a_difference_is_written_once() -> None:
@@ -50,11 +50,17 @@ def test_a_difference_is_written_once() -> None:
     assert fake.calls == ["get", "patch"]
 
 
+def test_the_time_of_the_write_alone_is_told() -> None:
+    times_s = iter([5.0, 5.25])
+    assert reconcile(FakeCluster(50, 50), clock=lambda: next(times_s)).write_ms == 250
+
+
 def test_equal_weights_are_not_written() -> None:
     fake = FakeCluster(25, 75)
     change = reconcile(fake)
     assert not change.changed
     assert change.after is change.before
+    assert change.write_ms == 0
     assert fake.calls == ["get"]
 
 
@@ -75,6 +81,10 @@ def test_conflicts_are_bounded() -> None:
     with pytest.raises(Conflict):
         reconcile(fake)
     assert fake.calls == ["get", "patch"] * ATTEMPTS
+    fake.calls.clear()
+    with pytest.raises(Conflict):
+        reconcile(fake, attempts=2)
+    assert fake.calls == ["get", "patch"] * 2
 
 
 def test_other_failures_are_not_repeated() -> None:

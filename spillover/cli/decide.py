@@ -12,6 +12,7 @@ import typer
 
 from spillover import policies
 from spillover.model import Snapshot, SpilloverError
+from spillover.validation import parse_json, read_json
 
 if TYPE_CHECKING:
     from spillover.model import Decision
@@ -50,8 +51,8 @@ def run(snapshot: str, *, policy: str, total: int, state: Path | None, optimum: 
         For every bad input.
     """
     rule = policies.get(policy)
-    parsed = Snapshot.from_dict(_json(_read(snapshot), snapshot))
-    before = _json(_read(str(state)), str(state)) if state is not None and state.exists() else None
+    parsed = Snapshot.from_dict(_json(snapshot))
+    before = read_json(state) if state is not None and state.exists() else None
     decision, after = rule(parsed, before, total=total)
     if state is not None:
         _write(state, json.dumps(after, allow_nan=False))
@@ -77,19 +78,10 @@ def _optimum_ms(snapshot: Snapshot) -> float | None:
     return solve(snapshot).mean_ms
 
 
-def _read(name: str) -> str:
-    try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SpilloverError(f"the file must be readable, got {name!r}: {reason}") from error
-
-
-def _json(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SpilloverError(f"the file must be JSON, got {name!r}: {error}") from error
+def _json(name: str) -> Any:
+    if name == "-":
+        return parse_json(sys.stdin.buffer.read(), source="standard input")
+    return read_json(Path(name))
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path  # noqa: TC003  (typer reads the annotations)
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spillover.cli.progress import progress_bars
 from spillover.simulator import farm
 from spillover.simulator import sweep as sweeps
 
@@ -24,14 +23,6 @@ def sweep(
 ) -> None:
     """Run many simulations and gather them in results.parquet."""
     cells = sweeps.load(file)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(file.stem, total=len(cells))
-        table = farm.run(
-            cells,
-            out,
-            scheduler=scheduler,
-            workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_bars() as bar:
+        table = farm.run(cells, out, scheduler=scheduler, workers=workers, progress=bar(file.stem))
     typer.echo(json.dumps({"cells": len(table), "results": str(out / farm.RESULTS)}))

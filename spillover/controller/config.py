@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path  # noqa: TC003  pydantic reads the annotation
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from spillover import policies
 from spillover.model import Link, Settings, SpilloverError
+from spillover.validation import Strict, parse, read_yaml
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-_Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, le=1e9)]
+_NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 _Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 _LONGEST_INTERVAL_S = 1.0
@@ -27,11 +24,7 @@ _LONGEST_DEADLINE_S = 5.0
 """A long period is no reason to wait long: while it waits, the controller takes no samples."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VirtualServiceRef(_Strict):
+class VirtualServiceRef(Strict):
     """The VirtualService of a site whose weights are written.
 
     Attributes
@@ -50,7 +43,7 @@ class VirtualServiceRef(_Strict):
     api_version: str = "networking.istio.io/v1"
 
 
-class OverflowRef(_Strict):
+class OverflowRef(Strict):
     """The objects of the fast clock at a site, made by whoever installed it.
 
     Attributes
@@ -66,7 +59,7 @@ class OverflowRef(_Strict):
     identities: dict[_Name, _Name] = Field(default_factory=dict)
 
 
-class SiteConfig(_Strict):
+class SiteConfig(Strict):
     """One site.
 
     Attributes
@@ -97,7 +90,7 @@ class SiteConfig(_Strict):
     overflow: OverflowRef | None = None
 
 
-class LinkConfig(_Strict):
+class LinkConfig(Strict):
     """A directed link, in the words of the snapshot: from, to, rtt_ms, cost."""
 
     origin: _Name = Field(alias="from")
@@ -106,7 +99,7 @@ class LinkConfig(_Strict):
     cost: _NotNegative = 0.0
 
 
-class PolicySettings(_Strict):
+class PolicySettings(Strict):
     """What the policy is told beside the snapshot, as in `spillover.model.Settings`."""
 
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.95
@@ -114,7 +107,7 @@ class PolicySettings(_Strict):
     on_missing: Literal["hold", "static"] = "hold"
 
 
-class ControllerConfig(_Strict):
+class ControllerConfig(Strict):
     """Everything that the controller is told.
 
     Attributes
@@ -136,8 +129,8 @@ class ControllerConfig(_Strict):
 
     policy: str = "paper"
     mode: Literal["weights", "overflow"] = "weights"
-    window_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
-    period_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
+    window_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     settings: PolicySettings = PolicySettings()
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
@@ -221,41 +214,9 @@ def load_config(path: Path) -> ControllerConfig:
     SpilloverError
         If it cannot be read, or a value in it is wrong: one sentence that names the field and the value.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SpilloverError(f"config must be a readable file, got {str(path)!r}: {why}") from None
-    except yaml.YAMLError as error:
-        raise SpilloverError(f"config {path} must be YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise SpilloverError(f"config {path} must be a mapping, got {type(raw).__name__}")
-    return parse_config(raw)
+    return parse_config(read_yaml(path), source=str(path))
 
 
-def parse_config(raw: object) -> ControllerConfig:
+def parse_config(raw: object, *, source: str = "config") -> ControllerConfig:
     """Check decoded YAML; SpilloverError as `load_config`."""
-    try:
-        return ControllerConfig.model_validate(raw)
-    except ValidationError as error:
-        raise SpilloverError(_sentence(error.errors()[0])) from None
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, SpilloverError):
-        return str(cause)
-    where = ".".join(str(part) for part in detail["loc"]) or "config"
-    if detail["type"] == "missing":
-        return f"{where} must be given, got none"
-    if detail["type"] == "extra_forbidden":
-        return f"{where} must not be given: no such setting is known, got {_short(detail['input'])}"
-    must = detail["msg"].replace("Input should", "must").replace("must be greater than", "must be above")
-    if not must.startswith("must"):
-        must = f"must be right: {must}"
-    return f"{where} {must}, got {_short(detail['input'])}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return parse(ControllerConfig, raw, source=source)

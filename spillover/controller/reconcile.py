@@ -1,12 +1,11 @@
-"""Make the weights of one site's VirtualService what they should be: read, compare, write only what differs."""
+"""Make the weights of one site's VirtualService what they should be, in the names of sites instead of destinations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spillover.clusters import Conflict
-from spillover.meshes import istio
+from spillover import reconciliation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +17,8 @@ _MOST_ATTEMPTS = 3
 """Reads and writes before a conflict is left to the next period: somebody else is writing all the time."""
 
 
-class ClusterApi(Protocol):
+class ClusterApi(reconciliation.ClusterApi, Protocol):
     """What is needed of `spillover.clusters.Cluster`."""
-
-    def get_virtual_service(self, namespace: str, name: str, api_version: str = ...) -> dict[str, Any]:
-        """Return the object."""
-        ...
-
-    def patch_virtual_service_weights(
-        self, namespace: str, name: str, patch: Sequence[dict[str, Any]], *, api_version: str = ...
-    ) -> dict[str, Any]:
-        """Apply the patch."""
-        ...
 
     def get_object(self, ref: ObjectRef) -> dict[str, Any]:
         """Return the object."""
@@ -67,13 +56,13 @@ class Applied:
     written : bool
         Whether anything differed and was written.
     write_ms : float
-        Time of the write alone.
+        Time of the write alone, 0 when there was none.
     """
 
     before: Mapping[str, float]
     after: Mapping[str, float]
     written: bool
-    write_ms: float = 0.0
+    write_ms: float
 
 
 def reconcile(
@@ -104,29 +93,21 @@ def reconcile(
     SpilloverError
         If the API fails, the object does not have these destinations, or each attempt met a conflict.
     """
-    wanted = {key: weights.get(site, 0) for site, key in target.destinations.items()}
-    for _ in range(_MOST_ATTEMPTS - 1):
-        try:
-            return _attempt(cluster, target, wanted, total, clock)
-        except Conflict:
-            continue
-    return _attempt(cluster, target, wanted, total, clock)
-
-
-def _attempt(
-    cluster: ClusterApi, target: Target, wanted: Mapping[str, int], total: int, clock: Callable[[], float]
-) -> Applied:
     ref = target.virtual_service
-    found = cluster.get_virtual_service(ref.namespace, ref.name, ref.api_version)
-    in_force = istio.read_weights(found, ref.route)
-    before = _by_site(in_force, target)
-    patch = istio.json_patch(found, wanted, ref.route, total=total)
-    if not patch:
-        return Applied(before, before, written=False)
-    began_s = clock()
-    cluster.patch_virtual_service_weights(ref.namespace, ref.name, patch, api_version=ref.api_version)
-    write_ms = 1000.0 * (clock() - began_s)
-    return Applied(before, _by_site({**in_force, **wanted}, target), written=True, write_ms=write_ms)
+    change = reconciliation.reconcile_weights(
+        cluster,
+        reconciliation.Target(ref.namespace, ref.name, ref.route, ref.api_version),
+        {key: weights.get(site, 0) for site, key in target.destinations.items()},
+        total=total,
+        attempts=_MOST_ATTEMPTS,
+        clock=clock,
+    )
+    return Applied(
+        before=_by_site(change.weights_before, target),
+        after=_by_site(change.weights, target),
+        written=change.after is not change.before,
+        write_ms=change.write_ms,
+    )
 
 
 def _by_site(weights: Mapping[str, int], target: Target) -> dict[str, int]:

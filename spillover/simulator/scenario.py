@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from spillover.model import SpilloverError
+from spillover.validation import Strict, parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +24,13 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class Strict(BaseModel):
-    """A part of a file in which nothing unknown and nothing of another type passes."""
+class Typed(Strict):
+    """A part of a file in which nothing of another type passes either; made in Python, it takes our names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(strict=True, populate_by_name=True)
 
 
-class Service(Strict):
+class Service(Typed):
     """How long the work of a request takes: its distribution, with mean ``servers / capacity_rps``.
 
     ``cv`` is the coefficient of variation and belongs to ``lognormal``; ``exponential`` has 1, ``deterministic`` 0.
@@ -48,7 +47,7 @@ class Service(Strict):
         return self
 
 
-class SimulatedSite(Strict):
+class SimulatedSite(Typed):
     """A site of ``servers`` servers that share ``capacity_rps``.
 
     ``queue_limit`` bounds the requests that wait (under processor sharing: those beyond one a server); None means no
@@ -63,7 +62,7 @@ class SimulatedSite(Strict):
     told_capacity_rps: Positive | None = None
 
 
-class SimulatedLink(Strict):
+class SimulatedLink(Typed):
     """A directed link, as in a snapshot."""
 
     origin: Annotated[str, Field(alias="from")]
@@ -72,14 +71,14 @@ class SimulatedLink(Strict):
     cost: NotNegative = 0.0
 
 
-class Step(Strict):
+class Step(Typed):
     """From ``from_s`` on, until the next step, requests arrive as a Poisson process of ``rps``."""
 
     from_s: NotNegative
     rps: NotNegative
 
 
-class Wave(Strict):
+class Wave(Typed):
     """Poisson arrivals at ``mean_rps * (1 + amplitude * sin(2 pi t / period_s + phase))``; phase in radians."""
 
     mean_rps: NotNegative
@@ -88,7 +87,7 @@ class Wave(Strict):
     phase: float = 0.0
 
 
-class Users(Strict):
+class Users(Typed):
     """Closed loop: so many users, each of whom thinks (exponential, mean ``think_s``) between its requests."""
 
     users: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -96,20 +95,21 @@ class Users(Strict):
 
 
 def _kind_of_arrivals(value: object) -> str:
+    # Tags with a space are no field's name: an error's path must not take one for the other.
     if isinstance(value, dict):
-        return "users" if "users" in value or "think_s" in value else "wave"
-    return {Users: "users", Wave: "wave"}.get(type(value), "steps")  # type: ignore[call-overload, no-any-return]
+        return "closed loop" if "users" in value or "think_s" in value else "a wave"
+    return {Users: "closed loop", Wave: "a wave"}.get(type(value), "some steps")  # type: ignore[call-overload, no-any-return]
 
 
 Arrivals = Annotated[
-    Annotated[tuple[Step, ...], Field(strict=False, min_length=1), Tag("steps")]
-    | Annotated[Wave, Tag("wave")]
-    | Annotated[Users, Tag("users")],
+    Annotated[tuple[Step, ...], Field(strict=False, min_length=1), Tag("some steps")]
+    | Annotated[Wave, Tag("a wave")]
+    | Annotated[Users, Tag("closed loop")],
     Discriminator(_kind_of_arrivals),
 ]
 
 
-class Control(Strict):
+class Control(Typed):
     """How a policy is fed and obeyed.
 
     Parameters
@@ -151,11 +151,11 @@ class Control(Strict):
     attempts: Annotated[int, Field(ge=1, le=64)] = 5
     total: Annotated[int, Field(ge=1)] = 100
     demand_from: Literal["ingress", "kept"] = "ingress"
-    bucket_rps: dict[str, NotNegative] = {}
-    inflight_limit: dict[str, Annotated[int, Field(ge=0)]] = {}
+    bucket_rps: dict[str, NotNegative] = Field(default_factory=dict)
+    inflight_limit: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
-class Event(Strict):
+class Event(Typed):
     """Something that happens at ``at_s``: to a site's capacity, to a site's metrics, or to the controller.
 
     ``capacity_factor`` scales the speed of the site's servers; at 0 the site is dead: what is in it is lost and what
@@ -182,14 +182,14 @@ class Event(Strict):
         return self
 
 
-class PolicySettings(Strict):
+class PolicySettings(Typed):
     """The settings of a snapshot that a policy reads; ``period_s`` is the control's."""
 
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.95
     cost_weight_ms: NotNegative = 0.0
 
 
-class Scenario(Strict):
+class Scenario(Typed):
     """Everything that ``spillover simulate`` reads from a file."""
 
     duration_s: Positive
@@ -237,7 +237,7 @@ class Scenario(Strict):
             seen.add((link.origin, link.peer))
 
 
-def from_dict(obj: object) -> Scenario:
+def from_dict(obj: object, *, source: str = "scenario") -> Scenario:
     """Check a decoded scenario.
 
     Raises
@@ -245,25 +245,7 @@ def from_dict(obj: object) -> Scenario:
     SpilloverError
         If anything is missing, unknown, of a wrong type or out of range; the sentence names field and value.
     """
-    if not isinstance(obj, dict):
-        raise SpilloverError(f"a scenario must be a mapping, got {obj!r}")
-    try:
-        return Scenario.model_validate(obj)
-    except ValidationError as error:
-        raise SpilloverError(sentence(error)) from error
-
-
-def sentence(error: ValidationError) -> str:
-    """Turn pydantic's first complaint into one sentence with the field and the value."""
-    first: Any = error.errors()[0]
-    tags = {"steps", "wave", "users"}
-    place = ".".join(str(part) for index, part in enumerate(first["loc"]) if not (index == 2 and part in tags))
-    if first["type"] == "value_error":
-        return f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
-    message = str(first["msg"])
-    if first["type"] == "missing":
-        return f"{place} must be given, got none"
-    return f"{place}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return parse(Scenario, obj, source=source)
 
 
 def load(path: Path) -> Scenario:
@@ -274,18 +256,7 @@ def load(path: Path) -> Scenario:
     SpilloverError
         If the file cannot be read, is not YAML, or is not a scenario.
     """
-    return from_dict(read_yaml(path, "scenario"))
-
-
-def read_yaml(path: Path, what: str) -> object:
-    """Read a YAML file that is a ``what``; SpilloverError if it cannot be read or is not YAML."""
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"the {what} {str(path)!r} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SpilloverError(f"the {what} {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
-    return content
+    return from_dict(read_yaml(path), source=str(path))
 
 
 def mean_rps(arrivals: tuple[Step, ...] | Wave, start_s: float, end_s: float) -> float:

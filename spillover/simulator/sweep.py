@@ -15,13 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from spillover.model import SpilloverError
 from spillover.simulator import engine, scenario
-from spillover.simulator.scenario import Scenario, Strict
+from spillover.simulator.scenario import Scenario, Typed
 from spillover.simulator.stability import home_share_deviation
 from spillover.simulator.summary import extras, summarise
+from spillover.validation import parse, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ DEPENDS_ON = ("model.py", "weights.py", "policies", "optimum", "simulator")
 """Sources, within the package, that a result depends on."""
 
 
-class Variant(Strict):
+class Variant(Typed):
     """A policy, how it acts, and what it changes in the scenario (dotted path to value)."""
 
     name: str
@@ -40,7 +41,7 @@ class Variant(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
 
 
-class Sweep(Strict):
+class Sweep(Typed):
     """The file that ``spillover sweep`` reads; ``seeds`` is their number or a list, parameters are dotted paths."""
 
     scenarios: Annotated[dict[str, str], Field(min_length=1)]
@@ -80,11 +81,7 @@ def load(path: Path) -> tuple[Cell, ...]:
     SpilloverError
         If the file or any of its cells is wrong; nothing has been computed then.
     """
-    try:
-        sweep = Sweep.model_validate(scenario.read_yaml(path, "sweep"))
-    except ValidationError as error:
-        raise SpilloverError(scenario.sentence(error)) from error
-    return tuple(_cells(sweep, path.parent))
+    return tuple(_cells(parse(Sweep, read_yaml(path), source=str(path)), path.parent))
 
 
 def _cells(sweep: Sweep, folder: Path) -> Iterator[Cell]:
@@ -100,7 +97,9 @@ def _cells(sweep: Sweep, folder: Path) -> Iterator[Cell]:
     for name, values in itertools.product(raw, itertools.product(*sweep.parameters.values())):
         chosen = dict(zip(sweep.parameters, values, strict=True))
         for variant in sweep.variants:
-            changed = scenario.from_dict(with_values(raw[name], chosen | variant.set))
+            changed = scenario.from_dict(
+                with_values(raw[name], chosen | variant.set), source=f"scenario {name}, variant {variant.name}"
+            )
             for seed in seeds:
                 labels = {"scenario": name, "variant": variant.name, **chosen}
                 yield Cell(labels, changed, variant.policy, variant.mode, seed)

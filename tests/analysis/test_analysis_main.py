@@ -51,4 +51,4 @@ def test_it_runs_as_a_module(tmp_path):
         [sys.executable, "-m", "analysis", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == f"analysis: {tmp_path / 'run.json'} is missing\n"
+    assert done.stderr == f"analysis: {tmp_path / 'run.json'} cannot be read: No such file or directory\n"

@@ -26,7 +26,7 @@ def test_a_local_cell_needs_no_controller(pristine_run):
 
 def test_another_policy_needs_one(run_directory):
     (cells_of(run_directory)[1] / "controller.jsonl").unlink()
-    with pytest.raises(SpilloverError, match=r"controller\.jsonl is missing"):
+    with pytest.raises(SpilloverError, match=r"controller\.jsonl cannot be read: No such file"):
         load_run(run_directory)
 
 
@@ -34,7 +34,7 @@ def test_another_policy_needs_one(run_directory):
                                   "cells/01-local-20s-seed7/load-summary.json"])  # fmt: skip
 def test_a_missing_file_is_named(run_directory, name):
     (run_directory / name).unlink()
-    with pytest.raises(SpilloverError, match=f"{name} is missing"):
+    with pytest.raises(SpilloverError, match=f"{name} cannot be read: No such file"):
         load_run(run_directory)
 
 

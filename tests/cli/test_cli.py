@@ -81,7 +81,7 @@ def test_help_exits_with_0(arguments: list[str], capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["controller", "--config", "/nowhere.yml"], "error: config must be a readable file, got '/nowhere.yml'"),
+        (["controller", "--config", "/nowhere.yml"], "error: /nowhere.yml cannot be read: No such file"),
         (["collector", "--site", "", "--gateways", "x"], "error: site must not be empty, got ''"),
         (["collector", "--site", "a", "--gateways", "x", "--listen", "y"], "error: listen must be host:port, got 'y'"),
         (["nonsense"], "No such command 'nonsense'"),
@@ -101,7 +101,7 @@ def test_wrong_setting_in_the_file_is_named_and_no_traceback_shown(config: Path)
     config.write_text(config.read_text().replace("600", "-5"))
     ended = spillover("controller", "--config", str(config))
     assert ended.returncode == 2
-    assert ended.stderr == "error: sites.cloud.capacity_rpm must be above 0, got -5\n"
+    assert ended.stderr == f"error: {config}: sites.cloud.capacity_rpm must be above 0, got -5\n"
     assert ended.stdout == ""
 
 

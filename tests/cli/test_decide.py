@@ -83,8 +83,8 @@ def test_the_optimum_of_many_sites_is_computed_on_request_only() -> None:
 @pytest.mark.parametrize(
     ("snapshot", "options", "sentence"),
     [
-        ("{", [], "the file must be JSON, got '-'"),
-        ("[" * 100_000, [], "the file must be JSON, got '-'"),
+        ("{", [], "standard input is not JSON: "),
+        ("[" * 100_000, [], "standard input is not JSON: "),
         ('{"sites": {"a": {"capacity_rps": NaN}}}', [], "sites.a.capacity_rps must be finite, got nan"),
         ({"sites": {"a": {"capacity_rps": 0}}}, [], "sites.a.capacity_rps must be above 0, got 0"),
         ({"sites": {"a": {"capacity_rps": 1, "servers": 0}}}, [], "sites.a.servers must be above 0, got 0"),

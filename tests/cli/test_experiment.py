@@ -62,7 +62,7 @@ def test_a_measured_capacity_is_printed(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["none.yml"], "none.yml: cannot be read"),
+        (["none.yml"], "none.yml cannot be read"),
         ([SHORT, "--cell", CELL, "--calibrate", "edge1"], "--cell, --calibrate and --measured exclude each other"),
         ([SHORT, "--cell", "99"], "cell must be one of 01-"),
         ([SHORT, "--calibrate", "edge1", "--url", "edge1=http://198.19.0.11:1"], "--out is missing"),

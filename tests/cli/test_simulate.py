@@ -65,4 +65,4 @@ def test_a_bad_scenario_names_the_field_and_the_value(tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         main(["simulate", str(file)])
     assert left.value.code == 2
-    assert capsys.readouterr().err == "error: duration_s: input should be greater than 0, got -5\n"
+    assert capsys.readouterr().err == f"error: {file}: duration_s must be above 0, got -5\n"

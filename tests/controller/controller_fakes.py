@@ -171,8 +171,15 @@ class FakeSite:
         return copy.deepcopy(self.virtual_service)
 
     def patch_virtual_service_weights(
-        self, namespace: str, name: str, patch: Sequence[dict[str, Any]], *, api_version: str = ""
+        self,
+        namespace: str,
+        name: str,
+        patch: Sequence[dict[str, Any]],
+        dry_run: bool = False,
+        *,
+        api_version: str = "",
     ) -> dict[str, Any]:
+        assert not dry_run
         assert (namespace, name, api_version) == ("edgeapp", "edgeapp", "networking.istio.io/v1")
         if self.api_error is not None:
             raise self.api_error

@@ -39,14 +39,14 @@ def test_file_of_the_contract_is_read(tmp_path: Path) -> None:
     [
         ("policy", "best", "policy must be one of .*, got 'best'"),
         ("mode", "sideways", "mode must be 'weights' or 'overflow', got 'sideways'"),
-        ("window_s", 0, r"window_s must be .*0.1, got 0"),
+        ("window_s", 0, r"window_s must be at least 0.1, got 0"),
         ("period_s", float("nan"), "period_s must be .*, got nan"),
-        ("total", 0, "total must be greater than or equal to 1, got 0|total must be .* 1, got 0"),
-        ("typo", 1, "typo must not be given: no such setting is known, got 1"),
+        ("total", 0, "total must be at least 1, got 0"),
+        ("typo", 1, "typo is not a known field, got 1"),
         ("sites", ..., "sites must be given, got none"),
         ("sites/edge1/capacity_rpm", -5, "sites.edge1.capacity_rpm must be above 0, got -5"),
-        ("sites/edge1/capacity_rpm", "many", "sites.edge1.capacity_rpm must be .*number.*, got 'many'"),
-        ("sites/edge1/servers", 0, "sites.edge1.servers must be .* 1, got 0"),
+        ("sites/edge1/capacity_rpm", "many", "sites.edge1.capacity_rpm must be a valid number, got 'many'"),
+        ("sites/edge1/servers", 0, "sites.edge1.servers must be at least 1, got 0"),
         ("sites/edge1/kubeconfig", ..., "sites.edge1.kubeconfig must be given .*, got none"),
         ("sites/edge1/kubeconfig", "/nowhere/kubeconfig", "sites.edge1.kubeconfig must be a file, got '/nowhere"),
         ("sites/edge1/collector_url", "edge1:8444", "sites.edge1.collector_url must .*, got 'edge1:8444'"),
@@ -55,7 +55,7 @@ def test_file_of_the_contract_is_read(tmp_path: Path) -> None:
         ("sites/edge1/destinations/mars", "x", "sites.edge1.destinations must name known sites, got 'mars'"),
         ("links/0/to", "mars", r"links.edge1->mars.to must name a known site, got 'mars'"),
         ("links/0/to", "edge1", "links must join each two different sites once, got 'edge1' to 'edge1'"),
-        ("links/0/rtt_ms", -1, r"links.0.rtt_ms must be .* 0, got -1"),
+        ("links/0/rtt_ms", -1, r"links.0.rtt_ms must be at least 0, got -1"),
     ],
 )
 def test_wrong_value_is_one_sentence_with_field_and_value(
@@ -66,16 +66,24 @@ def test_wrong_value_is_one_sentence_with_field_and_value(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "\x00"])
-def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", r"controller\.yml: the content must be a mapping, got None"),
+        ("[1, 2]", r"controller\.yml: the content must be a mapping, got \[1, 2\]"),
+        ("a: [", r"controller\.yml is not YAML: "),
+        ("\x00", r"controller\.yml is not YAML: "),
+    ],
+)
+def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "controller.yml"
     path.write_text(text)
-    with pytest.raises(SpilloverError, match=r"config .* must be"):
+    with pytest.raises(SpilloverError, match=sentence):
         load_config(path)
 
 
 def test_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpilloverError, match="config must be a readable file"):
+    with pytest.raises(SpilloverError, match=r"absent\.yml cannot be read: No such file"):
         load_config(tmp_path / "absent.yml")
 
 

@@ -230,7 +230,7 @@ def test_users_of_a_closed_loop_wait_for_their_answers(tmp_path):
     ("changes", "sentence"),
     [
         ({"streams": [steady(80, 1, url="http://192.0.2.1:80")]}, "load goes only to 198.18.0.0/15"),
-        ({"duration_s": -1}, "duration_s must be greater than 0, got -1"),
+        ({"duration_s": -1}, "duration_s must be above 0, got -1"),
     ],
 )
 def test_a_plan_that_cannot_be_run_is_refused_with_one_sentence_before_anything_is_sent(tmp_path, changes, sentence):

@@ -43,24 +43,34 @@ def test_a_whole_scenario_is_understood():
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("duration_s", -1, "duration_s: input should be greater than 0, got -1"),
+        ("duration_s", -1, "scenario: duration_s must be above 0, got -1"),
         ("warmup_s", 60, "warmup_s must be below duration_s 60, got 60"),
-        ("sites.edge1.capacity_rps", 0, "sites.edge1.capacity_rps: input should be greater than 0, got 0"),
+        ("sites.edge1.capacity_rps", 0, "sites.edge1.capacity_rps must be above 0, got 0"),
         ("sites.edge1.capacity_rps", float("nan"), "sites.edge1.capacity_rps"),
-        ("sites.edge1.capacity_rps", "12", "sites.edge1.capacity_rps: input should be a valid number, got '12'"),
+        ("sites.edge1.capacity_rps", "12", "sites.edge1.capacity_rps must be a valid number, got '12'"),
         ("sites.edge1.servers", 0, "sites.edge1.servers"),
         ("sites.edge1.discipline", "lifo", "got 'lifo'"),
-        ("sites.edge1.speed", 3, "sites.edge1.speed: extra inputs are not permitted, got 3"),
-        ("sites.edge1.service", {"distribution": "exponential", "cv": 2.0}, "cv of the exponential distribution"),
+        ("sites.edge1.speed", 3, "sites.edge1.speed is not a known field, got 3"),
+        (
+            "sites.edge1.service",
+            {"distribution": "exponential", "cv": 2.0},
+            "sites.edge1.service: cv of the exponential",
+        ),
         ("links.0.to", "edge9", "links.to must name a known site, got 'edge9'"),
         ("links.0.to", "edge1", "got one from 'edge1' to itself"),
         ("links.0.rtt_ms", -1, "links.0.rtt_ms"),
         ("arrivals.edge9", [{"from_s": 0, "rps": 1}], "arrivals must name a known site, got 'edge9'"),
         ("arrivals.edge1.1.from_s", 0, "from_s must rise from step to step, got [0.0, 0.0]"),
-        ("arrivals.edge1.1.rps", -5, "arrivals.edge1.1.rps: input should be greater than or equal to 0, got -5"),
-        ("arrivals.edge1", {"mean_rps": 5, "amplitude": 3, "period_s": 9}, "arrivals.edge1.amplitude"),
+        ("arrivals.edge1.1.rps", -5, "arrivals.edge1.1.rps must be at least 0, got -5"),
+        (
+            "arrivals.edge1",
+            {"mean_rps": 5, "amplitude": 3, "period_s": 9},
+            "arrivals.edge1.amplitude must be at most 1",
+        ),
         ("arrivals.edge1", [{"from_s": 0, "rps": 1e9}], "arrivals must be at most 20000000 requests"),
-        ("arrivals.edge1", [], "arrivals.edge1"),
+        ("arrivals.edge1", [], "arrivals.edge1 must have at least 1 item, got []"),
+        ("arrivals.edge2", {"users": 3, "think_s": -1}, "arrivals.edge2.think_s must be at least 0, got -1"),
+        ("arrivals.edge2", {"think_s": 1}, "arrivals.edge2.users must be given, got none"),
         ("control.trigger", "moon", "control.trigger"),
         ("control.window_s", 0, "control.window_s"),
         ("control.inflight_limit", {"edge9": 1}, "control.inflight_limit must name a known site, got 'edge9'"),
@@ -89,7 +99,7 @@ def test_a_file_that_is_no_scenario_is_refused_in_one_line(tmp_path):
     for name, sentence in (
         ("list.yml", "must be a mapping"),
         ("broken.yml", "is not YAML"),
-        ("none.yml", "cannot be read"),
+        ("none.yml", "cannot be read: No such file"),
     ):
         with pytest.raises(SpilloverError, match=sentence) as caught:
             scenarios.load(tmp_path / name)

@@ -52,10 +52,10 @@ def test_seeds_may_be_listed(write):
         ({"scenarios": {"pair": "none.yml"}}, "cannot be read"),
         ({"variants": [{"name": "x", "policy": "magic"}]}, "variants.x.policy must be one of .* got 'magic'"),
         ({"parameters": {"arrivals.z.0.rps": [1]}}, "paths into the scenario, got 'arrivals.z.0.rps'"),
-        ({"parameters": {"arrivals.a.0.rps": [-1]}}, "arrivals.a.0.rps: input should be greater than or equal to 0"),
+        ({"parameters": {"arrivals.a.0.rps": [-1]}}, "variant paper: arrivals.a.0.rps must be at least 0, got -1"),
         ({"parameters": {"control.magic": [1]}}, "control.magic"),
         ({"seeds": 0}, "seeds"),
-        ({"more": 1}, "more: extra inputs are not permitted"),
+        ({"more": 1}, "sweep.yml: more is not a known field, got 1"),
     ],
 )
 def test_what_is_wrong_is_named_before_anything_is_computed(write, changes, sentence):
