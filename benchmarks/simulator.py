@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 from spillover.simulator import scenario
 from spillover.simulator.engine import simulate
@@ -34,7 +35,7 @@ REPEATS = 3
 DURATION_S = 100
 
 
-def measure(name: str) -> dict[str, object]:
+def measure(name: str) -> dict[str, Any]:
     """Time one case."""
     capacities, discipline, rates, policy, mode = CASES[name]
     case = scenario.from_dict(

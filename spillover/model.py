@@ -16,6 +16,13 @@ LARGEST = 1e12
 """Rates and times outside [SMALLEST, LARGEST] are refused: beyond them double precision cannot hold a sum of sites."""
 
 MOST_SERVERS = 10_000
+GRANT_BURST = 50
+"""Tokens that a bucket of guests holds: a grant bounds a peer's load in the mean, the in-flight limit at each moment.
+
+A shallow bucket refuses whole crowds that the peer has room for: with 2 tokens the mean latency of the standard
+scenario at 30 rps lies twice as far above the best dispatcher's.
+"""
+
 MISSING_PERIODS = 3
 """A sample older than this many control periods counts as missing."""
 
@@ -302,6 +309,10 @@ class Decision:
         ``shed_rps`` by priority class, for origins whose demand has classes.
     saturated : bool
         True when all sites together cannot serve the demand.
+    trigger : mapping of origin to str
+        What makes the fast clock spill: ``bucket`` (no token), ``inflight`` (a full home) or ``both``.
+    spill_weights : mapping of origin to mapping of peer to int
+        Which peers a request that does not stay tries first; where there are none, the peers' part of ``weights``.
     """
 
     policy: str
@@ -317,6 +328,8 @@ class Decision:
     peer_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shed_by_class_rps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     saturated: bool = False
+    trigger: Mapping[str, str] = field(default_factory=dict)
+    spill_weights: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-able containers."""

@@ -10,6 +10,7 @@ import numpy as np
 from spillover.model import Decision
 from spillover.policies.queueing import CUT, Bools, Floats, Ints, rate_at
 from spillover.policies.rounding import to_units
+from spillover.policies.triggers import BUCKET, first_tries, inflight_limits, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,8 @@ class Draft:
         The most load that each site may take, for the grants; left out, its usable capacity.
     spills : bool
         False for a policy that never spills: it has neither bucket nor grants.
+    inflight : bool
+        Whether a full site is a reason to spill; left out, the bucket is the only one.
     """
 
     fraction: Floats
@@ -52,6 +55,7 @@ class Draft:
     price: Floats | None = None
     limit: Floats | None = None
     spills: bool = True
+    inflight: bool = False
     shed_by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     saturated: bool = False
 
@@ -81,6 +85,7 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
     if not draft.spills:
         bucket, grants = np.full(layout.size, np.nan), np.zeros_like(grants)
     links = slice(layout.size, None)
+    usable = usable_links(layout)
     return Decision(
         policy=policy,
         split=_nested(layout, layout.origin, layout.destination, fraction, fraction > 0.0),
@@ -88,9 +93,9 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
         bucket_rps={
             name: None if np.isnan(rate) else rate for name, rate in zip(layout.names, bucket.tolist(), strict=True)
         },
-        inflight_limit=dict(zip(layout.names, inflight_limits(layout, load).tolist(), strict=True)),
+        inflight_limit=dict(zip(layout.names, inflight_limits(layout, flow, usable).tolist(), strict=True)),
         thresholds_rps=_nested(
-            layout, layout.origin[links], layout.destination[links], thresholds[links], usable_links(layout)[links]
+            layout, layout.origin[links], layout.destination[links], thresholds[links], usable[links]
         ),
         grants_rps=_nested(layout, layout.destination[links], layout.origin[links], grants[links]),
         shed_rps=dict(zip(layout.names, draft.shed.tolist(), strict=True)),
@@ -99,6 +104,12 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
         peer_order=_peer_order(layout, price, grants) if draft.spills else dict.fromkeys(layout.names, ()),
         shed_by_class_rps=draft.shed_by_class,
         saturated=draft.saturated,
+        trigger=dict(zip(layout.names, triggers(layout, usable), strict=True))
+        if draft.inflight
+        else dict.fromkeys(layout.names, BUCKET),
+        spill_weights=_spill_weights(layout, first_tries(layout, flow, grants, usable), total)
+        if draft.inflight
+        else {},
     )
 
 
@@ -131,9 +142,10 @@ def default_bucket(layout: Layout, flow: Floats, thresholds: Floats) -> Floats:
 
 
 def headroom_grants(layout: Layout, flow: Floats, limit: Floats) -> Floats:
-    """Return by edge the most guests that the peer takes: what was decided, and an equal part of what is left.
+    """Return by edge the most guests that the peer takes: what was decided, and a part of what is left.
 
-    Their sum is at most the peer's limit less the load that it keeps for itself.
+    Half of what is left is divided evenly, for who has nothing to spill yet, and half by demand, since larger origins
+    have larger crowds. The sum is at most the peer's limit less the load that it keeps for itself.
     """
     size = layout.size
     guest = flow.copy()
@@ -142,26 +154,22 @@ def headroom_grants(layout: Layout, flow: Floats, limit: Floats) -> Floats:
     guests = layout.by_destination(guest)
     asked = np.bincount(layout.destination[size:], minlength=size)
     scale = np.where(guests > headroom, headroom / np.where(guests > 0.0, guests, 1.0), 1.0)
-    spare = np.maximum(headroom - guests, 0.0) / np.maximum(asked, 1)
-    return guest * scale[layout.destination] + spare[layout.destination]
+    spare = np.maximum(headroom - guests, 0.0)
+    theirs = layout.demand[layout.origin]
+    theirs[:size] = 0.0
+    asking = layout.by_destination(theirs)
+    even = 1.0 / np.maximum(asked, 1)
+    part = np.where(asking > 0.0, 0.5 * even, even)[layout.destination]
+    part += 0.5 * theirs / np.where(asking > 0.0, asking, 1.0)[layout.destination]
+    grants: Floats = guest * scale[layout.destination] + spare[layout.destination] * part
+    return grants
 
 
-def inflight_limits(layout: Layout, load: Floats) -> Ints:
-    """Return by site the requests in service and waiting at which the next one is better off elsewhere.
-
-    With ``k`` in the system a newcomer waits ``(k - c + 1) / (c mu)``; it stays while that is at most the cheapest
-    link's round trip plus the wait that the peer is expected to have: ``k = c + floor(c mu (d + W_peer))``.
-    """
-    number = layout.marginal(np.minimum(load, layout.usable)).number
-    waiting = np.maximum(number - np.minimum(load, layout.usable) / layout.server_rps, 0.0)
-    wait = waiting / np.maximum(load, layout.server_rps * 1e-9)
-    there = layout.rtt + wait[layout.destination] + 1.0 / layout.server_rps[layout.destination]
-    there = np.where(usable_links(layout), there, np.inf)
-    best = np.full(layout.size, np.inf)
-    np.minimum.at(best, layout.origin, there)
-    gain = np.where(np.isfinite(best), np.maximum(best - 1.0 / layout.server_rps, 0.0), 0.0)
-    more = np.minimum(np.floor(layout.saturation * gain + 1e-9), 1e6)
-    return layout.servers + more.astype(np.int64)
+def _spill_weights(layout: Layout, tries: Floats, total: int) -> dict[str, dict[str, int]]:
+    """Return first tries as integers of about this total; only their ratio matters."""
+    units = np.rint(total * layout.shares(tries)).astype(np.int64)
+    links = slice(layout.size, None)
+    return _nested(layout, layout.origin[links], layout.destination[links], units[links], units[links] > 0)
 
 
 def _cut(layout: Layout) -> Floats:

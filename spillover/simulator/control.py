@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MOST_PEERS = 62
 """Peers of one origin that the kernel can tell apart."""
 
+WINDOW_S, OVERFLOW_WINDOW_S = 1.0, 10.0
+"""Over which demand is averaged: with plain weights the window is the reaction, else the proxies react."""
+
 WORTH_WRITING = 0.05
 """Smallest relative change of a rate that is written to a proxy, as in the daemon: the rest is noise."""
 
@@ -85,6 +88,7 @@ class Control:
             name: {link.peer: place for place, link in enumerate(k for k in self._links if k.origin == name)}
             for name in self._names
         }
+        self._window_s = scenario.control.window_s or (WINDOW_S if mode == WEIGHTS else OVERFLOW_WINDOW_S)
         self._rtt_ms = {(link.origin, link.peer): link.rtt_ms for link in self._links}
         settings = scenario.settings
         self._settings = Settings(
@@ -151,7 +155,7 @@ class Control:
 
     def _demand_rps(self, state: State, index: int, t_s: float) -> float:
         """Rate over the window before ``t_s`` (over what there is of it): of arrivals, or of those kept at home."""
-        window_s = min(self._scenario.control.window_s, t_s)
+        window_s = min(self._window_s, t_s)
         if window_s <= 0:
             return 0.0
         return _count(state, index, t_s - window_s, kept=self._scenario.control.demand_from == "kept") / window_s
@@ -171,10 +175,15 @@ class Control:
         control = self._scenario.control
         if self._mode != WEIGHTS:
             order = self._order(name, decision)[:MOST_PEERS]
-            if control.trigger != "inflight":
+            weights = dict(decision.spill_weights.get(name) or weights)
+            if self._trigger(name, decision) != "inflight":
                 told = control.bucket_rps.get(name, decision.bucket_rps.get(name))
                 bucket = math.inf if told is None else float(told)
         return OriginRouting(weights, order, max(0.0, 1.0 - demand), bucket)
+
+    def _trigger(self, name: str, decision: Decision) -> str:
+        """Return what makes requests leave a site: the scenario's word, else the policy's."""
+        return self._scenario.control.trigger or decision.trigger.get(name, "both")
 
     def _order(self, name: str, decision: Decision) -> tuple[str, ...]:
         """Return the peers in the order to try: the policy's own, else the nearest first; none whose grant is 0."""
@@ -187,7 +196,7 @@ class Control:
     def _site_limits(self, name: str, decision: Decision) -> SiteLimits:
         control = self._scenario.control
         limit = NOT_BOUNDED
-        if control.trigger != "bucket":
+        if self._trigger(name, decision) != "bucket":
             limit = control.inflight_limit.get(name, decision.inflight_limit.get(name, NOT_BOUNDED))
         grants = dict(decision.grants_rps.get(name, {})) if control.grants else {}
         return SiteLimits(int(limit), grants)

@@ -84,6 +84,8 @@ def simulate(scenario: Scenario, policy: str = "cooperative", mode: str = "overf
         raise SpilloverError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     if seed < 0:
         raise SpilloverError(f"seed must be at least 0, got {seed!r}")
+    if policy not in names():
+        raise SpilloverError(f"policy must be one of {', '.join(names())}, got {policy!r}")
     if policy == DISPATCHER:
         return _run(scenario, policy, mode, seed, None)
     return _run(scenario, policy, mode, seed, policies.get(policy))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,9 @@ mpl.rcParams["svg.hashsalt"] = "spillover"  # the same figure gives the same byt
 
 LOAD = "arrivals.edge1.0.rps"
 WIDTH_IN, HEIGHT_IN = 5.0, 3.6
+
+MOST_DISTANT = 5.0
+"""Ratio to ``sed`` from which on all cells have the darkest colour."""
 
 
 def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
@@ -68,9 +71,16 @@ def stability_map(table: pd.DataFrame, path: Path) -> None:
         axis.set_yticks(range(len(grid.index)), [f"{value:g}" for value in grid.index])
         axis.set(xlabel="metrics window (s)", ylabel="control period (s)")
         for (row, column), value in np.ndenumerate(grid.to_numpy()):
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize="x-small", color="grey")
+            axis.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize="small", color=_legible(value / most)
+            )
     figure.colorbar(image, ax=axes, label="deviation of the share kept at home")
     _save(figure, path)
+
+
+def _legible(share: float) -> str:
+    """Colour of writing on a field whose value is this share of the darkest one's."""
+    return "white" if share > 0.5 else "black"
 
 
 def step_response(traces: dict[str, pd.DataFrame], path: Path) -> None:
@@ -89,30 +99,30 @@ def step_response(traces: dict[str, pd.DataFrame], path: Path) -> None:
 
 
 def distance(table: pd.DataFrame, path: Path) -> None:
-    """Mean latency over that of ``sed``, by scenario and policy, with the static optimum as a line across."""
-    groups = list(table.groupby("scenario", sort=False))
-    variants = [str(name) for name in table["variant"].unique() if name != "sed"]
+    """Mean latency over that of ``sed``: a policy a row, a scenario a column; the static optimum is a row, too."""
+    scenarios = [str(name) for name in table["scenario"].unique()]
+    means = table.pivot_table(index="variant", columns="scenario", values="mean_ms", sort=False)[scenarios]
+    optimum = table.groupby("scenario", sort=False)["optimum_mean_ms"].first()[scenarios]
+    ratios = (means / means.loc["sed"]).drop(index="sed")
+    ratios = ratios.loc[ratios.median(axis=1).sort_values(kind="stable").index]
+    grid = np.vstack([(optimum / means.loc["sed"]).to_numpy(dtype=float), ratios.to_numpy(dtype=float)])
     figure, (axis,) = _panels(["mean latency ÷ that of sed"])
-    figure.set_size_inches(2 * WIDTH_IN, 1.3 * HEIGHT_IN)
-    width = 0.8 / len(variants)
-    for place, (_, rows) in enumerate(groups):
-        sed_ms = rows[rows["variant"] == "sed"].set_index("seed")["mean_ms"]
-        for index, variant in enumerate(variants):
-            ours = rows[rows["variant"] == variant].set_index("seed")["mean_ms"]
-            axis.bar(place - 0.4 + (index + 0.5) * width, (ours / sed_ms).mean(), width, color=f"C{index}")
-        optimum = rows["optimum_mean_ms"].iloc[0] / sed_ms.mean()
-        axis.plot([place - 0.45, place + 0.45], [optimum, optimum], color="black")
-    axis.set_xticks(range(len(groups)), [str(name) for name, _ in groups], rotation=20, ha="right")
-    axis.set(ylim=(0.8, 3.0), ylabel="ratio (bars that leave the figure are cut)")
-    colours = [Patch(color=f"C{index}", label=name) for index, name in enumerate(variants)]
-    axis.legend(handles=[*colours, Line2D([], [], color="black", label="static optimum")], fontsize="small")
+    figure.set_size_inches(1.6 + 1.05 * len(scenarios), 1.6 + 0.32 * len(grid))
+    axis.imshow(np.clip(grid, 1.0, MOST_DISTANT), cmap="viridis_r", norm=LogNorm(1.0, MOST_DISTANT), aspect="auto")
+    for (row, column), value in np.ndenumerate(grid):
+        if np.isfinite(value):
+            written = f"{value:.2f}" if value < 10 else f"{value:.0f}"
+            colour = _legible(math.log(max(value, 1.0)) / math.log(MOST_DISTANT))
+            axis.text(column, row, written, ha="center", va="center", fontsize="small", color=colour)
+    axis.set_xticks(range(len(scenarios)), [name.replace(", ", ",\n") for name in scenarios])
+    axis.set_yticks(range(len(grid)), ["static optimum", *map(str, ratios.index)])
     _save(figure, path)
 
 
-def pareto(tables: Sequence[pd.DataFrame], path: Path) -> None:
+def pareto(tables: Sequence[pd.DataFrame], path: Path, chosen: pd.DataFrame | None = None) -> None:
     """Mean latency against the spilled fraction, one point a setting of ``control``; the front is drawn through.
 
-    One table a trigger, all over the same scenarios.
+    One table a trigger, all over the same scenarios; what is ``chosen`` (one variant) is marked where it lies.
     """
     names = [str(name) for name in tables[0]["scenario"].unique()]
     figure, axes = _panels(names)
@@ -125,6 +135,11 @@ def pareto(tables: Sequence[pd.DataFrame], path: Path) -> None:
             axis.scatter(points["spilled_fraction"], points["mean_ms"], s=8, color=f"C{index}")
             axis.plot(front[:, 0], front[:, 1], color=f"C{index}", label=str(rows["variant"].iloc[0]))
         lowest = min(table[table["scenario"] == name]["mean_ms"].min() for table in tables)
+        if chosen is not None:
+            point = chosen[chosen["scenario"] == name][["spilled_fraction", "mean_ms"]].mean()
+            label = f"default: {chosen['variant'].iloc[0]}"
+            axis.plot(*point, "k*", markersize=12, linestyle="none", label=label)
+            lowest = min(lowest, float(point["mean_ms"]))
         axis.set(xlabel="spilled fraction", ylabel="mean latency (ms)", ylim=(0.95 * lowest, 3 * lowest))
     _legend(figure, axes[0])
     _save(figure, path)

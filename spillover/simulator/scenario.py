@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from spillover.model import GRANT_BURST
 from spillover.validation import Strict, parse, read_yaml
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_REQUESTS = 20_000_000
 """More expected arrivals than this would not fit in the memory of a small machine."""
+
+MOST_PERIODS = 1_000_000
+"""More decisions than this would take hours."""
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -114,18 +118,19 @@ class Control(Typed):
 
     Parameters
     ----------
-    window_s : float
-        Demand is averaged over this window before the tick.
+    window_s : float, optional
+        Demand is averaged over this window before the tick; by default 1 s in ``weights`` mode, where it is the
+        reaction, and 10 s in ``overflow`` mode, where the proxies react.
     period_s : float
         Time between two ticks.
     delay_s : float
         From a tick until its decision is in force (the push through the mesh).
-    trigger : {"bucket", "inflight", "both"}
-        What makes a request leave home in ``overflow`` mode.
+    trigger : {"bucket", "inflight", "both"}, optional
+        What makes a request leave home in ``overflow`` mode; by default what the policy says for each origin.
     burst : float
         Depth of the origin's token bucket.
-    grant_burst : float, optional
-        Depth of the buckets of guests; by default ``burst``.
+    grant_burst : float
+        Depth of the buckets of guests: a grant bounds a peer's load in the mean, the in-flight limit at each moment.
     grants : bool
         Whether peers enforce the grants of the decision.
     timeout_s : float, optional
@@ -140,12 +145,12 @@ class Control(Typed):
         Fixed values that replace the policy's own, by origin and by site.
     """
 
-    window_s: Positive = 1.0
+    window_s: Positive | None = None
     period_s: Positive = 1.0
     delay_s: NotNegative = 0.0
-    trigger: Literal["bucket", "inflight", "both"] = "both"
+    trigger: Literal["bucket", "inflight", "both"] | None = None
     burst: Annotated[float, Field(ge=1)] = 2.0
-    grant_burst: Annotated[float, Field(ge=1)] | None = None
+    grant_burst: Annotated[float, Field(ge=1)] = float(GRANT_BURST)
     grants: bool = True
     timeout_s: Positive | None = None
     attempts: Annotated[int, Field(ge=1, le=64)] = 5
@@ -205,6 +210,9 @@ class Scenario(Typed):
     def _parts_fit_together(self) -> Self:
         if self.warmup_s >= self.duration_s:
             raise ValueError(f"warmup_s must be below duration_s {self.duration_s:g}, got {self.warmup_s!r}")
+        shortest_s = self.duration_s / MOST_PERIODS
+        if self.control.period_s < shortest_s:
+            raise ValueError(f"control.period_s must be at least {shortest_s:g}, got {self.control.period_s!r}")
         for where, name in self._named_sites():
             if name not in self.sites:
                 raise ValueError(f"{where} must name a known site, got {name!r}")

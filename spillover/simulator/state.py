@@ -139,7 +139,7 @@ def build(scenario: Scenario, draws: Draws, mode: int) -> State:
     tally["open"] = tally["created"] = len(times)
     tally["events"] = len(asking)
     tally["bucket_depth"] = control.burst
-    tally["grant_depth"] = control.burst if control.grant_burst is None else control.grant_burst
+    tally["grant_depth"] = control.grant_burst
     tally["timeout_s"] = np.inf if control.timeout_s is None else control.timeout_s
     tally["stop_s"] = scenario.duration_s
     sites = _sites(scenario, draws)

@@ -27,7 +27,7 @@ def _scenario(name: str, rows: pd.DataFrame) -> str:
     optimum = rows["optimum_mean_ms"].iloc[0]
     known = f"; static optimum {optimum:.1f} ms" if np.isfinite(optimum) else ""
     head = [
-        f"### {name}{known}",
+        f"#### {name}{known}",
         "",
         "| policy | mean ms | p99 ms | within 500 ms | spilled | writes/min | ÷ sed | ÷ optimum | ours against it |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -256,3 +256,10 @@ def test_a_backlog_at_home_makes_a_held_split_give_way() -> None:
     calm, state = get("cooperative")(snapshot(0.0), None, total=100)
     behind, _ = get("cooperative")(snapshot(40.0), state, total=100)
     assert behind.weights["edge1"].get("edge1", 0) < calm.weights["edge1"]["edge1"]
+
+
+def test_a_flooded_site_has_a_split_where_rounding_errors_end_the_solver() -> None:
+    # found in a simulation: the matrix of the last step was singular
+    decision = decide(lab(25, 2, edge1={"queue": 75}))
+    assert decision.shed_rps == pytest.approx({"edge1": 0, "edge2": 0, "cloud": 0}, abs=1e-6)
+    assert math.fsum(decision.split["edge1"].values()) == pytest.approx(1)

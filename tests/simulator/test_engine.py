@@ -18,6 +18,10 @@ def trio(rps=1.0, *, kind=even_work, **more):
     return scenario(sites, {"edge1": constant(rps)}, **({"links": TRIO} | more))
 
 
+def scenario_steps(steps):
+    return scenario({"edge1": site(1)}, {"edge1": steps}).arrivals
+
+
 def overflow(where, policy, **more):
     return simulate_with(where, policy, name="fixed", mode="overflow", **more)
 
@@ -37,7 +41,7 @@ def test_the_same_seed_gives_identical_bytes_and_another_does_not(policy, mode):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"policy": "magic"}, "policy must be one of"),
+        ({"policy": "magic"}, "policy must be one of .*, cooperative, sed, got 'magic'"),
         ({"policy": "local", "mode": "both"}, "mode must be one of weights, overflow, got 'both'"),
         ({"policy": "local", "seed": -1}, "seed must be at least 0, got -1"),
     ],
@@ -111,6 +115,34 @@ def test_peers_with_weight_come_before_those_without():
     assert served_by(overflow(trio(1), spilling))["edge2"] == 0
 
 
+def test_each_origin_has_the_trigger_that_the_policy_says_unless_the_scenario_says_another():
+    says = {"bucket_rps": {"edge1": 0.0}, "peer_order": IN_ORDER}
+    assert served_by(overflow(trio(1), Fixed({}, trigger={"edge1": "inflight"}, **says)))["edge2"] == 0
+    assert served_by(overflow(trio(1), Fixed({}, trigger={"edge1": "both"}, **says)))["edge2"] > 0
+    asked = trio(1, control={"trigger": "bucket"})
+    assert served_by(overflow(asked, Fixed({}, trigger={"edge1": "inflight"}, **says)))["edge2"] > 0
+
+
+def test_first_tries_are_drawn_by_their_own_weights_if_the_policy_has_some():
+    spilling = Fixed(
+        {"edge1": {"edge2": 100}},
+        inflight_limit={"edge1": 0},
+        peer_order=IN_ORDER,
+        spill_weights={"edge1": {"cloud": 100}},
+    )
+    run = overflow(trio(1), spilling)
+    assert served_by(run)["cloud"] == len(run.requests)
+
+
+@pytest.mark.parametrize(("mode", "window_s"), [("weights", 1), ("overflow", 10)])
+def test_demand_is_averaged_for_longer_where_the_proxies_react(mode, window_s):
+    policy = Fixed({})
+    steps = [{"from_s": 0, "rps": 0}, {"from_s": 49, "rps": 100}]
+    run = simulate_with(trio().model_copy(update={"arrivals": scenario_steps(steps)}), policy, name="fixed", mode=mode)
+    arrived = np.count_nonzero(run.requests["arrival_s"] < 50)
+    assert policy.seen[50].sites["edge1"].demand_rps == pytest.approx(arrived / window_s)
+
+
 def test_peers_take_spilled_requests_by_weight():
     spilling = Fixed({"edge1": {"edge2": 75, "cloud": 25}}, inflight_limit={"edge1": 0}, peer_order=IN_ORDER)
     taken = served_by(overflow(trio(100, duration_s=200), spilling))
@@ -120,7 +152,7 @@ def test_peers_take_spilled_requests_by_weight():
 def test_a_peer_takes_no_more_guests_than_it_granted():
     grants = {"edge2": {"edge1": 2.0}}
     spilling = Fixed({}, inflight_limit={"edge1": 0}, grants_rps=grants, peer_order=IN_ORDER)
-    run = overflow(trio(20, duration_s=300), spilling)
+    run = overflow(trio(20, duration_s=300, control={"grant_burst": 2}), spilling)
     assert served_by(run)["edge2"] == pytest.approx(600, abs=3)
     assert served_by(run)["cloud"] == len(run.requests) - served_by(run)["edge2"]
     unbounded = overflow(trio(20, control={"grants": False}), spilling)

@@ -73,6 +73,7 @@ def test_a_whole_scenario_is_understood():
         ("arrivals.edge2", {"think_s": 1}, "arrivals.edge2.users must be given, got none"),
         ("control.trigger", "moon", "control.trigger"),
         ("control.window_s", 0, "control.window_s"),
+        ("control.period_s", 1e-9, "control.period_s must be at least 6e-05, got 1e-09"),
         ("control.inflight_limit", {"edge9": 1}, "control.inflight_limit must name a known site, got 'edge9'"),
         ("events.0.site", "edge9", "events.site must name a known site, got 'edge9'"),
         ("events.0.metrics", "stale", "got capacity_factor and metrics"),

@@ -82,11 +82,24 @@ def test_the_sources_of_the_policies_are_in_the_digest(tmp_path, monkeypatch):
     assert sweep.sources_digest.__wrapped__() != before
 
 
+def test_what_only_reports_is_not_in_the_digest(tmp_path, monkeypatch):
+    (tmp_path / "simulator").mkdir()
+    for name in ("model.py", "weights.py", "simulator/kernel.py", "simulator/tables.py"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(sweep, "PACKAGE", tmp_path)
+    before = sweep.sources_digest.__wrapped__()
+    (tmp_path / "simulator" / "tables.py").write_text("a = 2\n")
+    assert sweep.sources_digest.__wrapped__() == before
+    (tmp_path / "simulator" / "kernel.py").write_text("a = 2\n")
+    assert sweep.sources_digest.__wrapped__() != before
+
+
 def test_a_row_has_labels_figures_and_provenance(write):
     row = sweep.compute(sweep.load(write())[0])
     assert row["scenario"] == "pair"
     assert row["arrivals.a.0.rps"] == 4
     assert row["mean_ms"] > 0
+    assert row["took_s"] >= 0
     assert 0 <= row["within_slo_fraction"] <= 1
     assert row["version"]
     assert row["sources"] == sweep.sources_digest()

@@ -23,7 +23,7 @@ def standard_rows():
 
 def test_the_standard_table_sets_each_policy_against_sed_the_optimum_and_ours():
     lines = tables.standard(standard_rows()).splitlines()
-    assert lines[0] == "### s; static optimum 125.0 ms"
+    assert lines[0] == "#### s; static optimum 125.0 ms"
     paper = next(line for line in lines if line.startswith("| paper"))
     assert paper.startswith("| paper, weights | 201.0 ± 2.5 | 800 | 50.0 % | 25.0 % | 3.0 | 1.990 ±")
     assert paper.endswith("| 1.608 | win |")
@@ -33,7 +33,7 @@ def test_the_standard_table_sets_each_policy_against_sed_the_optimum_and_ours():
 
 def test_a_scenario_without_an_optimum_says_nothing_of_it():
     rows = standard_rows().assign(optimum_mean_ms=np.nan)
-    assert tables.standard(rows).splitlines()[0] == "### s"
+    assert tables.standard(rows).splitlines()[0] == "#### s"
 
 
 def test_the_best_limit_for_each_neighbour_is_bold():

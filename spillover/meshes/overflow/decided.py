@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from spillover.meshes.overflow.numbers import Numbers
+from spillover.model import GRANT_BURST
 from spillover.weights import to_integers
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def numbers_for(
         Gateways of the site, among which rates are divided, and replicas of the application, among which limits are.
     """
     bucket_rps = decision.bucket_rps.get(site.name)
+    if decision.trigger.get(site.name) == "inflight":  # only a full home is a reason to leave it
+        bucket_rps = None
     limit = max(1, round(decision.inflight_limit[site.name] / replicas))
     queue = math.ceil(LONGEST_WAIT_S * min(site.capacity_rps, site.saturation_rps) / replicas)
     grants = decision.grants_rps.get(site.name, {})
@@ -46,12 +49,14 @@ def numbers_for(
         peer_weights=peer_weights(decision, site.name),
         grants_rps={origin: rate_rps / gateways for origin, rate_rps in grants.items()},
         identities=identities,
+        grant_burst=GRANT_BURST,
     )
 
 
 def peer_weights(decision: Decision, origin: str) -> dict[str, int]:
     """Return the weights among an origin's peers: as decided, or by what each would take while nothing is spilled."""
-    weights = {peer: weight for peer, weight in decision.weights[origin].items() if peer != origin and weight > 0}
+    decided = decision.spill_weights.get(origin) or decision.weights[origin]
+    weights = {peer: weight for peer, weight in decided.items() if peer != origin and weight > 0}
     if weights:
         return weights
     granted = {peer: grants[origin] for peer, grants in decision.grants_rps.items() if grants.get(origin, 0.0) > 0.0}

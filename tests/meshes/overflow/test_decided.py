@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,13 +33,26 @@ def test_numbers_of_an_overloaded_origin_are_those_of_the_decision() -> None:
     assert made.inflight_limit == decision.inflight_limit["edge1"]
     assert made.last_limit == made.inflight_limit + LONGEST_WAIT_S * 12
     assert made.grants_rps == decision.grants_rps["edge1"]
-    assert made.peer_weights == {peer: decision.weights["edge1"][peer] for peer in ("edge2", "cloud")}
+    assert made.peer_weights == decision.spill_weights["edge1"]
+
+
+def test_where_only_a_full_home_is_a_reason_to_leave_the_proxies_have_no_bucket() -> None:
+    decision, sites = decided(edge1=30.0)
+    assert decision.trigger == {"edge1": "both", "edge2": "inflight", "cloud": "inflight"}
+    assert decision.bucket_rps["edge2"] is not None
+    assert numbers_for(decision, sites["edge2"], IDENTITIES).bucket_rps is None
+
+
+def test_the_peers_part_of_the_split_is_what_a_policy_without_first_tries_means() -> None:
+    decision = replace(decided(edge1=30.0)[0], spill_weights={})
+    assert peer_weights(decision, "edge1") == {peer: decision.weights["edge1"][peer] for peer in ("edge2", "cloud")}
 
 
 @pytest.mark.parametrize("parts", [{"gateways": 2}, {"replicas": 3}])
 def test_numbers_of_all_replicas_together_are_those_of_one(parts: dict[str, Any]) -> None:
     decision, sites = decided(edge1=30.0)
-    alone, each = (numbers_for(decision, sites["cloud"], {}, **kind) for kind in ({}, parts))
+    alone, each = (numbers_for(decision, sites["edge1"], {}, **kind) for kind in ({}, parts))
+    assert alone.bucket_rps is not None
     assert each.bucket_rps == pytest.approx(alone.bucket_rps / parts.get("gateways", 1))
     for origin, rate_rps in alone.grants_rps.items():
         assert each.grants_rps[origin] == pytest.approx(rate_rps / parts.get("gateways", 1))
@@ -46,7 +60,7 @@ def test_numbers_of_all_replicas_together_are_those_of_one(parts: dict[str, Any]
 
 
 def test_while_nothing_is_spilled_peers_are_weighted_by_what_they_would_take() -> None:
-    decision, _ = decided(edge2=9.0)
+    decision = replace(decided(edge2=9.0)[0], spill_weights={})
     weights = peer_weights(decision, "edge1")
     assert sum(weights.values()) == 100
     assert weights["cloud"] > weights["edge2"] > 0
