@@ -22,6 +22,7 @@ _COMMANDS = {
     "experiment": "Show the cells of an experiment, or the load of one of them.",
     "links": "Measure what each link adds to a request.",
     "decide": "Decide once: a snapshot in, a decision out, both JSON.",
+    "render": "Decide once, and print the manifest of one origin for a mesh as YAML.",
     "simulate": "Run one scenario with simulated sites.",
     "sweep": "Run many simulations: variants x parameters x seeds.",
 }

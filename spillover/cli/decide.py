@@ -43,21 +43,27 @@ def decide(
 
 
 def run(snapshot: str, *, policy: str, total: int, state: Path | None, optimum: bool) -> dict[str, Any]:
-    """Read the inputs, decide, write the state, and return what is to be printed.
+    """Decide once and return what is to be printed.
 
     Raises
     ------
     SpilloverError
         For every bad input.
     """
+    parsed, decision = decide_once(snapshot, policy=policy, total=total, state=state)
+    best = _optimum_ms(parsed) if optimum or len(parsed.sites) <= OPTIMUM_UP_TO_SITES else None
+    return _with_optimum(decision, best)
+
+
+def decide_once(snapshot: str, *, policy: str, total: int, state: Path | None) -> tuple[Snapshot, Decision]:
+    """Read the inputs, decide, write the state, and return the snapshot and the decision; errors are those of `run`."""
     rule = policies.get(policy)
     parsed = Snapshot.from_dict(_json(snapshot))
     before = read_json(state) if state is not None and state.exists() else None
     decision, after = rule(parsed, before, total=total)
     if state is not None:
         _write(state, json.dumps(after, allow_nan=False))
-    best = _optimum_ms(parsed) if optimum or len(parsed.sites) <= OPTIMUM_UP_TO_SITES else None
-    return _with_optimum(decision, best)
+    return parsed, decision
 
 
 def _with_optimum(decision: Decision, best: float | None) -> dict[str, Any]:

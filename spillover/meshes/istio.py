@@ -5,16 +5,64 @@ Pure transforms of plain dictionaries: copy, change only the weights that differ
 
 from __future__ import annotations
 
-import copy
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from spillover.meshes import weighted
+from spillover.meshes.weighted import DEFAULT_TOTAL, Candidate, Route
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-DEFAULT_TOTAL = 100
+__all__ = [
+    "API_VERSION",
+    "DEFAULT_TOTAL",
+    "KIND",
+    "destination_key",
+    "json_patch",
+    "read_weights",
+    "render",
+    "set_weights",
+]
+
+API_VERSION = "networking.istio.io/v1"
+KIND = "VirtualService"
+
+_HOST = re.compile(r"(?P<host>[^/:\s]+)")
+_FORM = re.compile(r"(?P<host>[^/:\s]+)(?:/(?P<subset>[^/:\s]+))?(?::(?P<port>\d{1,5}))?")
+
+
+def render(
+    name: str, namespace: str, host: str, destinations: Mapping[str, int], *, total: int = DEFAULT_TOTAL
+) -> dict[str, Any]:
+    """Return a new VirtualService that splits the requests for a host.
+
+    Parameters
+    ----------
+    name, namespace : str
+        Of the new object.
+    host : str
+        What the clients call.
+    destinations : mapping of str to int
+        Weight by ``host[/subset][:port]``.
+    total : int
+        What the weights must sum to.
+
+    Raises
+    ------
+    SpilloverError
+        On a name that Kubernetes does not take, a host or a destination of another form, or wrong weights.
+    """
+    metadata = weighted.metadata_of(name, namespace)
+    entries = [{"destination": _destination(key), "weight": weight} for key, weight in destinations.items()]
+    hosts = list(weighted.parse("host", host, _HOST, "host").values())
+    spec = {"hosts": hosts, "http": [{"route": entries}]}
+    rendered = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    # A key may carry a port that the route does not need to tell its entries apart: position is what both share.
+    own_keys = read_weights(rendered)
+    return set_weights(rendered, dict(zip(own_keys, destinations.values(), strict=True)), total=total)[0]
 
 
 def destination_key(route_destination: Mapping[str, Any], *, with_port: bool = False) -> str:
@@ -59,8 +107,7 @@ def read_weights(virtual_service: Mapping[str, Any], route: str | None = None) -
     SpilloverError
         If the route cannot be told, or two of its entries cannot be told apart.
     """
-    _, entries = _find_route(virtual_service, route)
-    return dict(zip(_keys(virtual_service, entries), _effective(entries), strict=True))
+    return dict(_route(virtual_service, route).weights)
 
 
 def set_weights(
@@ -89,11 +136,7 @@ def set_weights(
         On an unknown destination, a weight that is not a whole number of 0 or more, a sum other than `total`, or a
         route that cannot be told.
     """
-    changed = _changes(virtual_service, weights, route, total)
-    result = copy.deepcopy(dict(virtual_service))
-    for (http_index, route_index), weight in changed.items():
-        result["spec"]["http"][http_index]["route"][route_index]["weight"] = weight
-    return result, bool(changed)
+    return weighted.with_changes(virtual_service, _route(virtual_service, route).changes(weights, total))
 
 
 def json_patch(
@@ -108,81 +151,37 @@ def json_patch(
     Its first operation tests the resourceVersion: list positions are only true for the object that was read.
     Parameters and errors are those of `set_weights`; an object without resourceVersion is an error too.
     """
-    changed = _changes(virtual_service, weights, route, total)
-    if not changed:
-        return []
-    version = (virtual_service.get("metadata") or {}).get("resourceVersion")
-    if not version:
-        raise SpilloverError(f"{_label(virtual_service)} has no metadata.resourceVersion to test against")
-    # "add" sets an object's member whether it exists or not.
-    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}] + [
-        {"op": "add", "path": f"/spec/http/{http_index}/route/{route_index}/weight", "value": weight}
-        for (http_index, route_index), weight in changed.items()
-    ]
+    found = _route(virtual_service, route)
+    return weighted.patch(virtual_service, found.label, found.changes(weights, total))
 
 
-def _changes(
-    virtual_service: Mapping[str, Any], weights: Mapping[str, int], route: str | None, total: int
-) -> dict[tuple[int, int], int]:
-    """Return the weights that differ, by (index in spec.http, index in its route)."""
-    http_index, entries = _find_route(virtual_service, route)
-    keys = _keys(virtual_service, entries)
-    unknown = [key for key in weights if key not in keys]
-    if unknown:
-        known = ", ".join(keys)
-        raise SpilloverError(f"unknown destination {unknown[0]!r}: {_label(virtual_service)} routes to {known}")
-    for key, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
-            raise SpilloverError(f"the weight of {key!r} must be a whole number of 0 or more, got {weight!r}")
-    before = dict(zip(keys, _effective(entries), strict=True))
-    after = {**before, **weights}
-    if sum(after.values()) != total:
-        listed = ", ".join(f"{key}={weight}" for key, weight in after.items())
-        raise SpilloverError(
-            f"the weights of {_label(virtual_service)} must sum to {total}, got {sum(after.values())}: {listed}"
-        )
-    return {(http_index, index): after[key] for index, key in enumerate(keys) if after[key] != before[key]}
-
-
-def _find_route(virtual_service: Mapping[str, Any], route: str | None) -> tuple[int, list[dict[str, Any]]]:
-    """Return the index in spec.http and the destinations of the named or only route."""
-    label = _label(virtual_service)
+def _route(virtual_service: Mapping[str, Any], name: str | None) -> Route[int]:
+    """Return the destinations of the named or only HTTP route."""
+    label = weighted.describe(KIND, virtual_service)
     http = (virtual_service.get("spec") or {}).get("http") or []
-    routes = [(index, item) for index, item in enumerate(http) if item.get("route")]
-    if not routes:
-        raise SpilloverError(f"{label} has no HTTP route with destinations")
-    names = ", ".join(str(item.get("name") or "(unnamed)") for _, item in routes)
-    if route is not None:
-        routes = [(index, item) for index, item in routes if item.get("name") == route]
-        if not routes:
-            raise SpilloverError(f"{label} has no HTTP route named {route!r}; it has {names}")
-    if len(routes) > 1:
-        raise SpilloverError(f"{label} has {len(routes)} HTTP routes that fit ({names}): name the one to change")
-    index, item = routes[0]
-    return index, item["route"]
+    candidates = [
+        Candidate(item.get("name"), ("spec", "http", index, "route"), item["route"])
+        for index, item in enumerate(http)
+        if item.get("route")
+    ]
+    chosen = weighted.choose(label, candidates, name)
+    return Route.of(label, chosen, _keys(chosen.items), _effective(chosen.items))
 
 
-def _keys(virtual_service: Mapping[str, Any], entries: list[dict[str, Any]]) -> list[str]:
+def _keys(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the entries' keys, with the port only where two would be equal without it."""
     plain = [destination_key(entry) for entry in entries]
     count = Counter(plain)
-    keys = [destination_key(entry, with_port=count[key] > 1) for entry, key in zip(entries, plain, strict=True)]
-    twice = [key for key, number in Counter(keys).items() if number > 1]
-    if twice:
-        raise SpilloverError(
-            f"{_label(virtual_service)} routes to {twice[0]!r} more than once, so its weights cannot be told apart"
-        )
-    return keys
+    return [destination_key(entry, with_port=count[key] > 1) for entry, key in zip(entries, plain, strict=True)]
 
 
-def _effective(entries: list[dict[str, Any]]) -> list[int]:
+def _effective(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the weights as Istio reads them: a single destination gets all, an absent weight is 0."""
     if len(entries) == 1:
         return [entries[0].get("weight") or DEFAULT_TOTAL]
     return [entry.get("weight") or 0 for entry in entries]
 
 
-def _label(virtual_service: Mapping[str, Any]) -> str:
-    metadata = virtual_service.get("metadata") or {}
-    name = "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)
-    return f"VirtualService {name or '(unnamed)'}"
+def _destination(key: str) -> dict[str, Any]:
+    parts = weighted.parse("destination", key, _FORM, "host[/subset][:port]")
+    return parts | ({"port": {"number": parts["port"]}} if "port" in parts else {})
