@@ -23,7 +23,8 @@ VERSIONS = ("v1alpha2", "v1alpha3", "v1alpha4")
 
 KIND = "TrafficSplit"
 
-_FORM = re.compile(r"(?P<service>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)")
+_SERVICE = re.compile(r"(?P<service>[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)")
+_ROOT = re.compile(r"(?P<service>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)")
 
 
 def render(
@@ -42,9 +43,9 @@ def render(
     name, namespace : str
         Of the new object.
     host : str
-        The root Service that the clients call.
+        The root service that the clients call, by its name or its full domain name.
     destinations : mapping of str to int
-        Weight by Service of the same namespace; each must have the root's ports.
+        Weight by Service of the same namespace, never the root itself; each must have the root's ports.
     total : int
         What the weights must sum to.
     version : str
@@ -53,16 +54,18 @@ def render(
     Raises
     ------
     SpilloverError
-        On a name that Kubernetes does not take, an unknown version, or wrong weights.
+        On a name that Kubernetes does not take, an unknown version, the root among the destinations, or wrong weights.
     """
     if version not in VERSIONS:
         raise SpilloverError(f"the version of a {KIND} must be one of {', '.join(VERSIONS)}, got {version!r}")
+    if host in destinations:
+        raise SpilloverError(f"the destinations of a {KIND} must not include its root service, got {host!r}")
     metadata = weighted.metadata_of(name, namespace)
     backends = [
-        weighted.parse("destination", key, _FORM, "service") | {"weight": weight}
+        weighted.parse("destination", key, _SERVICE, "service") | {"weight": weight}
         for key, weight in destinations.items()
     ]
-    spec = weighted.parse("host", host, _FORM, "service") | {"backends": backends}
+    spec = weighted.parse("host", host, _ROOT, "service") | {"backends": backends}
     rendered = {"apiVersion": f"{GROUP}/{version}", "kind": KIND, "metadata": metadata, "spec": spec}
     return set_weights(rendered, destinations, total=total)[0]
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from json_patch import apply_patch
+from splits import exact_splits
 
 from spillover.meshes import istio
 from spillover.model import SpilloverError
@@ -33,22 +35,6 @@ def virtual_service(*routes: dict[str, Any]) -> dict[str, Any]:
 
 def figure_2(v2: int = 25, v1: int = 75) -> dict[str, Any]:
     return virtual_service({"route": [destination("svc1", "v2", weight=v2), destination("svc1", "v1", weight=v1)]})
-
-
-def apply_patch(obj: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any]:
-    """RFC 6902's test and add, on object members and list positions that exist."""
-    result = copy.deepcopy(obj)
-    for operation in patch:
-        *parents, last = operation["path"].split("/")[1:]
-        node: Any = result
-        for part in parents:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        if operation["op"] == "test":
-            assert node[last] == operation["value"]
-        else:
-            assert operation["op"] == "add"
-            node[last] = operation["value"]
-    return result
 
 
 def test_a_destination_is_named_by_host_and_subset() -> None:
@@ -189,16 +175,10 @@ def test_an_object_without_version_is_not_patched() -> None:
 
 
 @st.composite
-def split(draw: st.DrawFn, size: int) -> list[int]:
-    cuts = sorted(draw(st.lists(st.integers(0, 100), min_size=size - 1, max_size=size - 1)))
-    return [high - low for low, high in zip([0, *cuts], [*cuts, 100], strict=True)]
-
-
-@st.composite
 def two_splits(draw: st.DrawFn) -> tuple[list[int | None], list[int]]:
     size = draw(st.integers(2, 6))
-    before = [weight or draw(st.sampled_from([0, None])) for weight in draw(split(size))]
-    return before, draw(split(size))
+    before = [weight or draw(st.sampled_from([0, None])) for weight in draw(exact_splits(size))]
+    return before, draw(exact_splits(size))
 
 
 @given(two_splits())
@@ -212,3 +192,23 @@ def test_the_patch_and_the_copy_agree_and_both_are_idempotent(splits: tuple[list
     assert apply_patch(service, patch) == result
     assert istio.read_weights(result) == wanted
     assert istio.json_patch(result, wanted) == []
+
+
+def test_a_rendered_service_names_hosts_subsets_and_ports() -> None:
+    rendered = istio.render("svc1", "default", "svc1", {"svc1/v2": 25, "svc1.edge2:8080": 75})
+    assert rendered == {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "svc1", "namespace": "default"},
+        "spec": {
+            "hosts": ["svc1"],
+            "http": [
+                {"route": [destination("svc1", "v2", weight=25), destination("svc1.edge2", port=8080, weight=75)]}
+            ],
+        },
+    }
+
+
+def test_a_rendered_service_may_split_the_ports_of_one_host() -> None:
+    rendered = istio.render("svc1", "default", "svc1", {"svc1:80": 25, "svc1:81": 75})
+    assert istio.read_weights(rendered) == {"svc1:80": 25, "svc1:81": 75}
