@@ -1,4 +1,6 @@
-"""The Kubernetes API of one site: read an object, patch its weights and other numbers. The only import of kubernetes.
+"""The Kubernetes API of one site: read an object, patch its weights, other numbers and epoch; read and write a lease.
+
+The only import of kubernetes.
 
 Nothing is retried in secret and every call has a deadline: whoever calls decides what a failure means. The one
 exception is an answer of 401, after which the credentials are read again and the call is made once more, because the
@@ -18,6 +20,7 @@ import urllib3.exceptions
 import yaml
 from kubernetes import client, config
 
+from spillover.meshes.objects import EPOCH_ANNOTATION
 from spillover.meshes.overflow.numbers import OWNED_PATH as OWNED_NUMBERS
 from spillover.model import SpilloverError
 
@@ -30,6 +33,7 @@ DEFAULT_API_VERSION = "networking.istio.io/v1"
 _PLURAL = "virtualservices"
 _OWNED_PATH = re.compile(r"/spec/http/\d+/route/\d+/weight")
 _RESOURCE_VERSION_PATH = "/metadata/resourceVersion"
+_LEASES = ("coordination.k8s.io", "v1")
 
 
 class ClusterError(SpilloverError):
@@ -119,6 +123,22 @@ class Cluster:
         """
         return cls(lambda: _client(path, context), timeout_s=timeout_s)
 
+    @classmethod
+    def from_pod(cls, *, timeout_s: float = 2.0) -> Self:
+        """Open the cluster in which this process is a pod, with the account that is mounted into it.
+
+        Parameters
+        ----------
+        timeout_s : float
+            See the class.
+
+        Raises
+        ------
+        ClusterError
+            If this is no pod, or no account is mounted.
+        """
+        return cls(_pod_client, timeout_s=timeout_s)
+
     @property
     def server(self) -> str:
         """Address of the API server, for messages."""
@@ -190,6 +210,73 @@ class Cluster:
         """
         _check_patch(patch, OWNED_NUMBERS)
         return self._patch(str(ref), ref, patch, dry_run=False)
+
+    def raise_epoch(self, ref: ObjectRef, version: str, epoch: int) -> dict[str, Any]:
+        """Set the epoch that stands on an object, nothing else, and return the new object.
+
+        Parameters
+        ----------
+        ref : ObjectRef
+            Which object.
+        version : str
+            Its resourceVersion when it was read.
+        epoch : int
+            Above the one that stands there, which whoever read the object has seen to.
+
+        Raises
+        ------
+        Conflict
+            If the object is no longer the one that was read.
+        ClusterError
+            For everything else; see its subclasses.
+        """
+        group, api_version = _group_version(ref.api_version)
+        # A merge patch makes the annotations where there are none, and the API server tests a version that it carries.
+        body = {"metadata": {"resourceVersion": version, "annotations": {EPOCH_ANNOTATION: str(int(epoch))}}}
+        return self._call(
+            str(ref),
+            lambda api: api.patch_namespaced_custom_object(
+                group,
+                api_version,
+                ref.namespace,
+                ref.plural,
+                ref.name,
+                body,
+                _content_type="application/merge-patch+json",
+                _request_timeout=self._timeout_s,
+            ),
+        )
+
+    def get_lease(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the lease as a plain dictionary; ClusterError says what went wrong."""
+        return self._call(
+            f"Lease {namespace}/{name}",
+            lambda api: api.get_namespaced_custom_object(
+                *_LEASES, namespace, "leases", name, _request_timeout=self._timeout_s
+            ),
+        )
+
+    def write_lease(self, lease: dict[str, Any]) -> dict[str, Any]:
+        """Replace the lease of this resourceVersion, or create one if it has none, and return what is stored.
+
+        Raises
+        ------
+        Conflict
+            If the lease is no longer the one of that version, or exists already.
+        ClusterError
+            For everything else; see its subclasses.
+        """
+        metadata, timeout_s = lease["metadata"], self._timeout_s
+        namespace, name = metadata["namespace"], metadata["name"]
+
+        def write(api: client.CustomObjectsApi) -> Any:
+            if metadata.get("resourceVersion"):
+                return api.replace_namespaced_custom_object(
+                    *_LEASES, namespace, "leases", name, lease, _request_timeout=timeout_s
+                )
+            return api.create_namespaced_custom_object(*_LEASES, namespace, "leases", lease, _request_timeout=timeout_s)
+
+        return self._call(f"Lease {namespace}/{name}", write)
 
     def _patch(
         self, what: str, ref: tuple[str, str, str, str], patch: Sequence[dict[str, Any]], dry_run: bool
@@ -264,6 +351,19 @@ def _client(path: str | Path | None, context: str | None) -> client.CustomObject
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         # The parser's own words could quote the file, and with it a credential.
         raise ClusterError(f"kubeconfig {name} cannot be read as a kubeconfig ({type(error).__name__})") from None
+    return _api(configuration)
+
+
+def _pod_client() -> client.CustomObjectsApi:
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise ClusterError(f"the account of this pod cannot be used: {_one_line(error)}") from error
+    return _api(configuration)
+
+
+def _api(configuration: client.Configuration) -> client.CustomObjectsApi:
     configuration.retries = False  # the client's default is three silent retries
     return client.CustomObjectsApi(client.ApiClient(configuration))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spillover import policies
+from spillover.controller.leadership import LeaseTimes
 from spillover.model import Link, Settings, SpilloverError
 from spillover.validation import Strict, parse, read_yaml
 
@@ -99,6 +100,52 @@ class LinkConfig(Strict):
     cost: _NotNegative = 0.0
 
 
+class LeadershipConfig(Strict):
+    """Several controllers of which one leads, by a Lease.
+
+    Attributes
+    ----------
+    namespace, name
+        Of the Lease.
+    kubeconfig
+        File with the access to the API server that has it; null means the cluster in which the controller is a pod.
+    lease_duration_s, renew_deadline_s, retry_period_s
+        As in `spillover.controller.leadership.LeaseTimes`.
+    """
+
+    namespace: _Name
+    name: _Name
+    kubeconfig: Path | None = None
+    lease_duration_s: Annotated[float, Field(ge=1, le=3600)] = 6.0
+    renew_deadline_s: _Positive = 4.0
+    retry_period_s: _Positive = 1.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.renew_deadline_s >= self.lease_duration_s:
+            raise SpilloverError(
+                f"renew_deadline_s must be below lease_duration_s ({self.lease_duration_s:g}), "
+                f"got {self.renew_deadline_s:g}"
+            )
+        if 2 * self.retry_period_s > self.renew_deadline_s:
+            raise SpilloverError(
+                f"retry_period_s must be at most half of renew_deadline_s ({self.renew_deadline_s:g}), "
+                f"got {self.retry_period_s:g}"
+            )
+        if self.kubeconfig is not None and not self.kubeconfig.is_file():
+            raise SpilloverError(f"kubeconfig must be a file, got {str(self.kubeconfig)!r}")
+        return self
+
+    @property
+    def call_timeout_s(self) -> float:
+        """How long one call may take: a lease is read and written twice within the renew deadline."""
+        return self.renew_deadline_s / 4
+
+    def times(self) -> LeaseTimes:
+        """Return the times as the rules know them."""
+        return LeaseTimes(self.lease_duration_s, self.renew_deadline_s, self.retry_period_s)
+
+
 class PolicySettings(Strict):
     """What the policy is told beside the snapshot, as in `spillover.model.Settings`."""
 
@@ -123,6 +170,8 @@ class ControllerConfig(Strict):
         Seconds from one decision to the next.
     total
         What the weights of a VirtualService sum to.
+    leadership
+        How one of several controllers is chosen; null for a controller that is alone.
     sites, links, settings
         See there.
     """
@@ -133,6 +182,7 @@ class ControllerConfig(Strict):
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     settings: PolicySettings = PolicySettings()
+    leadership: LeadershipConfig | None = None
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
     links: tuple[LinkConfig, ...] = ()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover import policies
 from spillover.controller.snapshot import SiteView, build_snapshot
+from spillover.controller.writer import Report
 from spillover.model import SpilloverError
 from spillover.sources.demand import CounterSample, DemandWindow
 
@@ -59,6 +60,9 @@ class Controller:
         Brings to the sites what the mode wants.
     edges
         Clocks, log, metrics, chance.
+    leads
+        Whether this controller leads at the moment of asking: one that does not samples and decides, so that it can
+        take over at once, and writes nothing.
     """
 
     def __init__(
@@ -68,8 +72,13 @@ class Controller:
         reads: Runner,
         writer: Writer,
         edges: Edges,
+        *,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._config = config
+        self._asked_leads = leads
+        self._led = False
+        self._took_over = False
         self._read_demand = read_demand
         self._reads = reads
         self._writer = writer
@@ -111,6 +120,7 @@ class Controller:
 
     def sample(self) -> None:
         """Read every site's counter once, all at the same time."""
+        self._leads()  # noticed between two decisions too: a period may be a minute
         began_s = self._alive_s = self._clock()
         deadline_s = self._config.read_deadline_s
         tasks = {name: partial(self._stamped, read) for name, read in self._read_demand.items()}
@@ -130,13 +140,15 @@ class Controller:
         began_s = self._alive_s = self._clock()
         views = {name: self._view(name, began_s) for name in self._sites}
         reasons = self._decide_weights(views, began_s)
-        report = self._writer.apply(self._wanted(), self._config.write_deadline_s)
+        leads = self._leads()
+        report = self._apply(self._wanted(), self._config.write_deadline_s) if leads else Report()
         for name, problem in report.problems.items():
             reasons[name] = "; ".join(part for part in (reasons[name], problem) if part)
         self._ticked = True
         self._edges.metrics.ticked(self._clock() - began_s)
         fields = {
             "time": self._edges.wall_clock(),
+            "leading": leads,
             "in_flight": {name: view.in_flight for name, view in views.items()},
             "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
             "weights": {name: dict(site.weights) for name, site in self._sites.items() if site.weights is not None},
@@ -148,11 +160,24 @@ class Controller:
         self._edges.log("tick", fields)
 
     def retry(self) -> None:
-        """Try failed writes again between two decisions: a period may be a minute."""
-        failing = self._writer.failing
-        if failing:
-            wanted = {name: numbers for name, numbers in self._wanted().items() if name in failing}
-            self._writer.apply(wanted, self._config.read_deadline_s)
+        """Try failed writes again between two decisions, and write all after taking over: a period may be a minute."""
+        due = self._sites.keys() if self._took_over else self._writer.failing
+        if due and self._leads():
+            wanted = {name: numbers for name, numbers in self._wanted().items() if name in due}
+            self._apply(wanted, self._config.read_deadline_s)
+
+    def _leads(self) -> bool:
+        leads = self._asked_leads()
+        if leads and not self._led:
+            self._took_over = True
+            self._mode.forget()
+        self._led = leads
+        self._edges.metrics.led(leads)
+        return leads
+
+    def _apply(self, wanted: Mapping[str, Any], deadline_s: float) -> Report:
+        self._took_over = False
+        return self._writer.apply(wanted, deadline_s)
 
     def _stamped(self, read: Callable[[], CounterSample]) -> tuple[CounterSample, float]:
         # Stamped where it arrives: a late sample is taken up a round later and must not look younger than it is.

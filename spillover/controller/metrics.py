@@ -26,6 +26,10 @@ class ControllerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._leading = Gauge("spillover_leading", "1 while this controller leads", registry=registry)
+        self._epoch = Gauge(
+            "spillover_epoch", "Epoch in which it leads or last led; 0 without leadership", registry=registry
+        )
         self._demand = Gauge(
             "spillover_demand_rps", "Demand before the split; NaN is missing", ["site"], registry=registry
         )
@@ -40,6 +44,14 @@ class ControllerMetrics:
             "spillover_sample_duration_seconds", "Reading every collector", registry=registry, buckets=_BUCKETS_S
         )
         self._write = Histogram("spillover_write_duration_seconds", "One write", registry=registry, buckets=_BUCKETS_S)
+
+    def led(self, leads: bool) -> None:
+        """Show whether this controller leads."""
+        self._leading.set(leads)
+
+    def led_in(self, epoch: int) -> None:
+        """Show the epoch in which this controller leads or last led."""
+        self._epoch.set(epoch)
 
     def observed(self, site: str, demand: Demand) -> None:
         """Show the demand of a site."""
@@ -57,7 +69,7 @@ class ControllerMetrics:
         self._write.observe(write_ms / 1000.0)
 
     def failed(self, site: str, kind: str) -> None:
-        """Count a failure; ``kind`` is ``collector`` or ``api``."""
+        """Count a failure; ``kind`` is ``collector``, ``api`` or, without a site, ``lease``."""
         self._errors.labels(site, kind).inc()
 
     def ticked(self, duration_s: float) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import secrets
+import socket
+import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from spillover.clusters import Cluster
 from spillover.controller.edges import Edges, Log
+from spillover.controller.elector import Elector, LeaseApi
+from spillover.controller.fence import FencedApi, FencedCluster
 from spillover.controller.lanes import Lanes
+from spillover.controller.leadership import Leadership
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
@@ -21,10 +28,10 @@ from spillover.sources.collector import read_collector
 from spillover.sources.fetch import http_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
-    from spillover.controller.config import ControllerConfig
+    from spillover.controller.config import ControllerConfig, LeadershipConfig
     from spillover.controller.reconcile import ClusterApi
     from spillover.sources.demand import CounterSample
 
@@ -32,7 +39,7 @@ _API_TIMEOUT_S = 2.0
 """For a call in its own thread; how long the loop waits for it is the configuration's deadline."""
 
 
-def open_clusters(config: ControllerConfig) -> dict[str, ClusterApi]:
+def open_clusters(config: ControllerConfig) -> dict[str, FencedApi]:
     """Open the API server of every site at which there is something to write; ClusterError for a bad kubeconfig."""
     return {
         name: Cluster.from_kubeconfig(config.sites[name].kubeconfig, timeout_s=_API_TIMEOUT_S)
@@ -47,6 +54,18 @@ def collector_readers(config: ControllerConfig) -> dict[str, Callable[[], Counte
         name: partial(read_collector, client, site.collector_url, name, deadline_s=config.read_deadline_s)
         for name, site in config.sites.items()
     }
+
+
+def open_leases(config: LeadershipConfig) -> LeaseApi:
+    """Open the API server that has the lease; ClusterError for access that cannot be used."""
+    if config.kubeconfig is None:
+        return Cluster.from_pod(timeout_s=config.call_timeout_s)
+    return Cluster.from_kubeconfig(config.kubeconfig, timeout_s=config.call_timeout_s)
+
+
+def new_identity() -> str:
+    """Return a name for this process alone: a container that starts again in its pod is another candidate."""
+    return f"{socket.gethostname()}_{secrets.token_hex(4)}"
 
 
 def routes(controller: Controller, registry: CollectorRegistry) -> Routes:
@@ -68,7 +87,8 @@ def run_controller(
     stop: Event,
     log: Log,
     *,
-    clusters: Mapping[str, ClusterApi] | None = None,
+    clusters: Mapping[str, FencedApi] | None = None,
+    leases: LeaseApi | None = None,
     started: Callable[[int], None] = lambda _port: None,
 ) -> None:
     """Control until ``stop`` is set; the tick under way is finished.
@@ -85,15 +105,46 @@ def run_controller(
         Takes an event and its fields.
     clusters
         API server by site; None opens those of the configuration.
+    leases
+        API server with the lease; None opens that of the configuration.
     started
         Called with the port once it listens.
     """
-    registry = CollectorRegistry()
-    edges = Edges(time.monotonic, time.time, log, ControllerMetrics(registry), random.Random())  # noqa: S311  jitter
-    names = list(config.sites)
+    edges = Edges(time.monotonic, time.time, log, ControllerMetrics(CollectorRegistry()), random.Random())  # noqa: S311  jitter
     opened = open_clusters(config) if clusters is None else clusters
-    writer = Writer(mode_of(config), config.period_s, opened, Lanes(list(opened)), edges)
-    controller = Controller(config, collector_readers(config), Lanes(names), writer, edges)
-    with Endpoints(listen, routes(controller, registry)) as endpoints:
+    if config.leadership is None:
+        alone = _controller(config, opened, edges, leads=lambda: True)
+        _serve(alone, listen, stop, edges, started)
+        return
+    leadership = Leadership(new_identity(), config.leadership.times())
+    lease = open_leases(config.leadership) if leases is None else leases
+    elector = Elector(leadership, lease, config.leadership.namespace, config.leadership.name, edges)
+    fenced = {name: FencedCluster(cluster, leadership, edges.clock) for name, cluster in opened.items()}
+    with _standing(elector, config.leadership.lease_duration_s):
+        _serve(_controller(config, fenced, edges, leads=elector.leads), listen, stop, edges, started)
+
+
+def _controller(
+    config: ControllerConfig, clusters: Mapping[str, ClusterApi], edges: Edges, *, leads: Callable[[], bool]
+) -> Controller:
+    writer = Writer(mode_of(config), config.period_s, clusters, Lanes(list(clusters)), edges)
+    return Controller(config, collector_readers(config), Lanes(list(config.sites)), writer, edges, leads=leads)
+
+
+def _serve(controller: Controller, listen: str, stop: Event, edges: Edges, started: Callable[[int], None]) -> None:
+    with Endpoints(listen, routes(controller, edges.metrics.registry)) as endpoints:
         started(endpoints.port)
         controller.run(stop)
+
+
+@contextmanager
+def _standing(elector: Elector, most_s: float) -> Iterator[None]:
+    """Stand for election meanwhile, and release the lease after the last tick; it may run out after ``most_s``."""
+    done = threading.Event()
+    thread = threading.Thread(target=elector.run, args=(done,), name="elector", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(most_s)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover.clusters import ClusterError, Unreachable
 from spillover.controller.backoff import Backoff
+from spillover.controller.fence import NotLeading
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
@@ -122,13 +123,15 @@ class Writer:
         return applied
 
     def _ended(self, outcome: Outcome[Applied], report: Report) -> None:
-        if outcome.value is None:
+        if isinstance(outcome.error, NotLeading):  # no fault of the API server's
+            report.problems[outcome.name] = f"not written: {outcome.error}"
+        elif outcome.value is None:
             self._failed(outcome.name, outcome.error, report)
-            return
-        self._backoffs[outcome.name].succeeded()
-        self._silent.discard(outcome.name)
-        if outcome.value.written and outcome.name not in report.written:
-            report.written.append(outcome.name)
+        else:
+            self._backoffs[outcome.name].succeeded()
+            self._silent.discard(outcome.name)
+            if outcome.value.written and outcome.name not in report.written:
+                report.written.append(outcome.name)
 
     def _failed(self, name: str, error: Exception | None, report: Report) -> None:
         asked_s = error.retry_after_s if isinstance(error, ClusterError) else None

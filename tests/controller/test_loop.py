@@ -63,7 +63,16 @@ def test_log_lines_carry_exactly_the_promised_fields(spilling: World) -> None:
     write = next(line for line in spilling.lines if line["event"] == "weights_written")
     assert set(write) == {"event", "time", "origin", "before", "after", "write_ms"}
     assert (write["origin"], write["before"], write["after"]) == ("edge1", HOME["edge1"], DOUBLE)
-    assert set(spilling.last_tick) == {"event", "time", "demand_rpm", "in_flight", "weights", "written", "reasons"}
+    assert set(spilling.last_tick) == {
+        "event",
+        "time",
+        "demand_rpm",
+        "in_flight",
+        "weights",
+        "written",
+        "reasons",
+        "leading",
+    }
     json.dumps(spilling.lines, allow_nan=False)
 
 

@@ -34,6 +34,10 @@ class Mode(Protocol):
         """Return what the sites should have beside weights, as plain numbers by site; empty when there is nothing."""
         ...
 
+    def forget(self) -> None:
+        """Forget what is known of the sites' objects: another has led."""
+        ...
+
     def reconcile(self, name: str, cluster: ClusterApi, wanted: Any, clock: Callable[[], float]) -> Applied:
         """Bring a site to what it should have; SpilloverError when it cannot."""
         ...

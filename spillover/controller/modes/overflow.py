@@ -61,6 +61,11 @@ class OverflowMode:
         """Return the numbers under flat names, by site."""
         return {name: site.described() for name, site in wanted.items()}
 
+    def forget(self) -> None:
+        """Read every object the next time."""
+        for objects in self._sites.values():
+            objects.forget()
+
     def reconcile(
         self, name: str, cluster: ClusterApi, wanted: overflow.Numbers, clock: Callable[[], float]
     ) -> Applied:
@@ -82,12 +87,10 @@ class OverflowMode:
 def _bring(cluster: ClusterApi, ref: ObjectRef, wanted: overflow.Numbers) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return an object as it was found and as it is now, which is the same one where nothing had to change."""
     for attempt in range(1, _MOST_ATTEMPTS + 1):
-        found = cluster.get_object(ref)
-        patch = numbers.json_patch(found, wanted)
-        if not patch:
-            return found, found
         try:
-            return found, cluster.patch_numbers(ref, patch)
+            found = cluster.get_object(ref)
+            patch = numbers.json_patch(found, wanted)
+            return found, cluster.patch_numbers(ref, patch) if patch else found
         except Conflict:
             if attempt == _MOST_ATTEMPTS:
                 raise
@@ -112,6 +115,10 @@ class _Objects:
             if now_s - self._written_s.get(ref, -SHORTEST_INTERVAL_S) >= SHORTEST_INTERVAL_S
             and (ref == turn or ref not in self._last or numbers.json_patch(self._last[ref], wanted))
         ]
+
+    def forget(self) -> None:
+        """Forget how the objects were, and remember when they were written."""
+        self._last = {}
 
     def seen(self, ref: ObjectRef, found: dict[str, Any], written_s: float | None) -> None:
         """Remember an object as it is now and, if it was written just now, when."""

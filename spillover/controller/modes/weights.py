@@ -45,6 +45,9 @@ class WeightsMode:
         """Return nothing: there are only weights."""
         return {}
 
+    def forget(self) -> None:
+        """Do nothing: each period reads what there is."""
+
     def reconcile(
         self, name: str, cluster: ClusterApi, wanted: Mapping[str, int], clock: Callable[[], float]
     ) -> Applied:
