@@ -21,7 +21,9 @@ from spillover.clusters import (
     Unauthorized,
     Unreachable,
 )
+from spillover.controller.leadership import Lease
 from spillover.meshes import istio
+from spillover.meshes.objects import ObjectRef, read_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +107,99 @@ def test_a_webhook_that_denies_is_no_conflict(httpserver: HTTPServer, tmp_path: 
     with pytest.raises(ClusterError, match="denied the request: weight < 0") as caught:
         cluster_at(httpserver.url_for(""), tmp_path).patch_virtual_service_weights("default", "svc1", [TEST_VERSION])
     assert not isinstance(caught.value, Conflict)
+
+
+def test_an_epoch_is_raised_and_nothing_else(apiserver: ApiServer, namespace: str, cluster: Cluster) -> None:
+    created = apiserver.create(service(namespace))
+    after = cluster.raise_epoch(ref(namespace), created["metadata"]["resourceVersion"], 7)
+    assert read_epoch(after) == 7
+    assert after == apiserver.read(service(namespace))
+    assert after["spec"] == created["spec"]
+    assert after["metadata"]["annotations"] == {"spillover.dev/epoch": "7"}
+
+
+def test_other_annotations_stay_when_an_epoch_is_raised(apiserver: ApiServer, namespace: str, cluster: Cluster) -> None:
+    apiserver.create(service(namespace))
+    found = apiserver.merge(service(namespace), {"metadata": {"annotations": {"theirs": "kept"}}})
+    after = cluster.raise_epoch(ref(namespace), found["metadata"]["resourceVersion"], 7)
+    assert after["metadata"]["annotations"] == {"theirs": "kept", "spillover.dev/epoch": "7"}
+
+
+def test_an_epoch_on_a_version_that_is_no_more_is_a_conflict(
+    apiserver: ApiServer, namespace: str, cluster: Cluster
+) -> None:
+    stale = apiserver.create(service(namespace))
+    changed = apiserver.merge(service(namespace), {"metadata": {"labels": {"touched": "yes"}}})
+    with pytest.raises(Conflict, match="changed by someone else after it was read"):
+        cluster.raise_epoch(ref(namespace), stale["metadata"]["resourceVersion"], 7)
+    assert apiserver.read(service(namespace)) == changed
+
+
+def test_weights_that_were_under_way_when_an_epoch_was_raised_are_refused(
+    apiserver: ApiServer, namespace: str, cluster: Cluster
+) -> None:
+    found = apiserver.create(service(namespace))
+    under_way = istio.json_patch(found, WEIGHTS)
+    claimed = cluster.raise_epoch(ref(namespace), found["metadata"]["resourceVersion"], 7)
+    with pytest.raises(Conflict):
+        cluster.patch_virtual_service_weights(namespace, "svc1", under_way)
+    assert apiserver.read(service(namespace)) == claimed
+
+
+def ref(namespace: str) -> ObjectRef:
+    return ObjectRef("networking.istio.io/v1", "virtualservices", namespace, "svc1")
+
+
+def lease(namespace: str, holder: str, version: str = "") -> dict[str, Any]:
+    return Lease(holder, 3, 6.0, "2026-11-24T02:00:00.000001Z", "2026-11-24T02:00:01.000000Z", version).manifest(
+        namespace, "controller"
+    )
+
+
+def test_a_lease_is_made_read_and_replaced(namespace: str, cluster: Cluster) -> None:
+    with pytest.raises(NotFound, match=f"Lease {namespace}/controller does not exist"):
+        cluster.get_lease(namespace, "controller")
+    made = cluster.write_lease(lease(namespace, "first"))
+    found = Lease.of(cluster.get_lease(namespace, "controller"))
+    assert found == Lease.of(made)
+    assert found.manifest(namespace, "controller") == lease(namespace, "first", found.version)
+    replaced = cluster.write_lease(lease(namespace, "", found.version))
+    assert Lease.of(replaced).holder == ""
+    assert Lease.of(replaced).version != found.version
+
+
+def test_of_two_who_make_or_replace_a_lease_one_meets_a_conflict(namespace: str, cluster: Cluster) -> None:
+    version = cluster.write_lease(lease(namespace, "first"))["metadata"]["resourceVersion"]
+    with pytest.raises(Conflict):
+        cluster.write_lease(lease(namespace, "second"))
+    cluster.write_lease(lease(namespace, "second", version))
+    with pytest.raises(Conflict):
+        cluster.write_lease(lease(namespace, "first", version))
+    assert Lease.of(cluster.get_lease(namespace, "controller")).holder == "second"
+
+
+def test_the_account_of_a_pod_reaches_its_own_cluster(
+    apiserver: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create"]}]
+    token = tmp_path / "token"
+    token.write_text(apiserver.service_account_token(namespace, rules))
+    host, port = apiserver.url.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(apiserver.ca_file))
+    mine = Cluster.from_pod()
+    made = mine.write_lease(lease(namespace, "me"))
+    assert mine.get_lease(namespace, "controller") == made
+    with pytest.raises(Forbidden, match="cannot update resource"):
+        mine.write_lease(lease(namespace, "", made["metadata"]["resourceVersion"]))
+
+
+def test_outside_of_a_pod_there_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ClusterError, match="the account of this pod cannot be used"):
+        Cluster.from_pod()
 
 
 def test_an_absent_service_is_named(namespace: str, cluster: Cluster) -> None:

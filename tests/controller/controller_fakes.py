@@ -18,6 +18,7 @@ from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
 from spillover.controller.writer import Writer
 from spillover.meshes import overflow
+from spillover.meshes.objects import EPOCH_ANNOTATION
 from spillover.meshes.overflow import numbers
 from spillover.sources.demand import CounterSample
 from spillover.sources.fetch import SourceError
@@ -96,6 +97,7 @@ class FakeSite:
     conflicts: int = 0
     lost_answers: int = 0
     writes: int = 0
+    claims: int = 0
     reads: int = 0
     history: list[dict[str, int]] = field(default_factory=list)
 
@@ -142,6 +144,18 @@ class FakeSite:
             _next_version(stored)
         _apply(stored, patch)
         self.writes += 1
+        return copy.deepcopy(stored)
+
+    def raise_epoch(self, ref: ObjectRef, version: str, epoch: int) -> dict[str, Any]:
+        if self.api_error is not None:
+            raise self.api_error
+        virtual = ref.plural == "virtualservices"
+        stored = self.virtual_service if virtual else self.objects[ref.plural, ref.name]
+        if version != stored["metadata"]["resourceVersion"]:
+            raise Conflict("it was changed by someone else after it was read")
+        stored["metadata"].setdefault("annotations", {})[EPOCH_ANNOTATION] = str(epoch)
+        _next_version(stored)
+        self.claims += 1
         return copy.deepcopy(stored)
 
     def pass_time(self, seconds: float) -> None:

@@ -7,6 +7,7 @@ import yaml
 from controller_fakes import raw_config
 
 from spillover.controller.config import load_config, parse_config
+from spillover.controller.leadership import LeaseTimes
 from spillover.model import Link, SpilloverError
 
 if TYPE_CHECKING:
@@ -64,6 +65,31 @@ def test_wrong_value_is_one_sentence_with_field_and_value(
     with pytest.raises(SpilloverError, match=sentence) as caught:
         parse_config(change(raw_config(tmp_path), path, value))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": ...}, "leadership.name must be given, got none"),
+        ({"typo": 1}, "leadership.typo is not a known field, got 1"),
+        ({"lease_duration_s": 0.5}, "leadership.lease_duration_s must be at least 1, got 0.5"),
+        ({"renew_deadline_s": 6}, r"leadership: renew_deadline_s must be below lease_duration_s \(6\), got 6"),
+        ({"retry_period_s": 3}, r"leadership: retry_period_s must be at most half of renew_deadline_s \(4\), got 3"),
+        ({"kubeconfig": "/nowhere"}, "leadership: kubeconfig must be a file, got '/nowhere'"),
+    ],
+)
+def test_wrong_leadership_is_one_sentence(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    given = {"namespace": "spillover-system", "name": "controller"} | change
+    block = {key: value for key, value in given.items() if value is not ...}
+    with pytest.raises(SpilloverError, match=sentence):
+        parse_config(raw_config(tmp_path, leadership=block))
+
+
+def test_leadership_has_times_that_fit(tmp_path: Path) -> None:
+    config = parse_config(raw_config(tmp_path, leadership={"namespace": "spillover-system", "name": "controller"}))
+    assert config.leadership is not None
+    assert config.leadership.times() == LeaseTimes(6.0, 4.0, 1.0)
+    assert config.leadership.call_timeout_s == 1.0
 
 
 @pytest.mark.parametrize(
