@@ -7,8 +7,9 @@ Rates are per second (``_rps``), times are in milliseconds (``_ms``) or seconds 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 SMALLEST = 1e-9
@@ -204,6 +205,27 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkColumns:
+    """Links as columns of plain numbers: origin and peer as places among the sites, round-trip time and cost."""
+
+    origin: array[int]
+    peer: array[int]
+    rtt_ms: array[float]
+    cost: array[float]
+
+    @classmethod
+    def of(cls, sites: Mapping[str, Site], links: Sequence[Link]) -> LinkColumns:
+        """Return the columns of links between known sites."""
+        place = {name: index for index, name in enumerate(sites)}
+        return cls(
+            origin=array("q", [place[link.origin] for link in links]),
+            peer=array("q", [place[link.peer] for link in links]),
+            rtt_ms=array("d", [link.rtt_ms for link in links]),
+            cost=array("d", [link.cost for link in links]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All sites and links at one moment: the whole input of a policy.
 
@@ -225,6 +247,8 @@ class Snapshot:
     sites: Mapping[str, Site]
     links: tuple[Link, ...] = ()
     settings: Settings = field(default_factory=Settings)
+    columns: LinkColumns = field(init=False, repr=False, compare=False)
+    """The links once more, for policies that compute with all of them at once."""
 
     def __post_init__(self) -> None:
         if not self.sites:
@@ -241,6 +265,7 @@ class Snapshot:
             if (link.origin, link.peer) in seen:
                 raise SpilloverError(f"links must hold each pair once, got {link.origin!r} to {link.peer!r} twice")
             seen.add((link.origin, link.peer))
+        object.__setattr__(self, "columns", LinkColumns.of(self.sites, self.links))
 
     def _check_classes(self, site: Site) -> None:
         if isinstance(site.demand_rps, Mapping):
@@ -333,7 +358,14 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-able containers."""
-        return asdict(self)
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Return mappings of any kind as dicts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value
 
 
 def _number(where: str, value: object) -> float:

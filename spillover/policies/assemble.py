@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spillover.model import Decision
+from spillover.policies.lazy import Lazy
 from spillover.policies.queueing import CUT, Bools, Floats, Ints, rate_at
 from spillover.policies.rounding import to_units
 from spillover.policies.triggers import BUCKET, first_tries, inflight_limits, triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spillover.policies.layout import Layout
 
@@ -31,8 +32,8 @@ class Draft:
         Share of its origin's demand, by edge; with the shed share they sum to 1 for each origin.
     shed : array
         Requests per second refused, by origin.
-    reasons : sequence of str
-        By origin.
+    reasons : callable
+        Returns a sequence of str by origin; called when somebody first reads one.
     bucket : array, optional
         Rate kept at home by origin, NaN for none; left out, the kept rate or the lowest threshold, if that is higher.
     units : array of int, optional
@@ -49,7 +50,7 @@ class Draft:
 
     fraction: Floats
     shed: Floats
-    reasons: Sequence[str]
+    reasons: Callable[[], Sequence[str]]
     bucket: Floats | None = None
     units: Ints | None = None
     price: Floats | None = None
@@ -78,9 +79,8 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
     flow = fraction * layout.demand[layout.origin]
     load = layout.by_destination(flow)
     price = layout.marginal(load, _cut(layout)).slope if draft.price is None else draft.price
-    thresholds = home_thresholds(layout, price)
     units = to_units(layout, fraction, total) if draft.units is None else draft.units
-    bucket = default_bucket(layout, flow, thresholds) if draft.bucket is None else draft.bucket
+    bucket = default_bucket(layout, flow, price) if draft.bucket is None else draft.bucket
     grants = headroom_grants(layout, flow, layout.usable if draft.limit is None else draft.limit)
     if not draft.spills:
         bucket, grants = np.full(layout.size, np.nan), np.zeros_like(grants)
@@ -89,25 +89,25 @@ def decision(policy: str, layout: Layout, draft: Draft, total: int) -> Decision:
     return Decision(
         policy=policy,
         split=_nested(layout, layout.origin, layout.destination, fraction, fraction > 0.0),
-        weights=_nested(layout, layout.origin, layout.destination, units, units > 0),
+        weights=Lazy(lambda: _nested(layout, layout.origin, layout.destination, units, units > 0)),
         bucket_rps={
             name: None if np.isnan(rate) else rate for name, rate in zip(layout.names, bucket.tolist(), strict=True)
         },
         inflight_limit=dict(zip(layout.names, inflight_limits(layout, flow, usable).tolist(), strict=True)),
-        thresholds_rps=_nested(
-            layout, layout.origin[links], layout.destination[links], thresholds[links], usable[links]
-        ),
-        grants_rps=_nested(layout, layout.destination[links], layout.origin[links], grants[links]),
+        thresholds_rps=Lazy(lambda: _thresholds(layout, price)),
+        grants_rps=Lazy(lambda: _nested(layout, layout.destination[links], layout.origin[links], grants[links])),
         shed_rps=dict(zip(layout.names, draft.shed.tolist(), strict=True)),
-        reasons=dict(zip(layout.names, draft.reasons, strict=True)),
+        reasons=Lazy(lambda: dict(zip(layout.names, draft.reasons(), strict=True))),
         predicted_mean_ms=layout.mean_ms(flow),
-        peer_order=_peer_order(layout, price, grants) if draft.spills else dict.fromkeys(layout.names, ()),
+        peer_order=Lazy(
+            lambda: _peer_order(layout, price, grants) if draft.spills else dict.fromkeys(layout.names, ())
+        ),
         shed_by_class_rps=draft.shed_by_class,
         saturated=draft.saturated,
         trigger=dict(zip(layout.names, triggers(layout, usable), strict=True))
         if draft.inflight
         else dict.fromkeys(layout.names, BUCKET),
-        spill_weights=_spill_weights(layout, first_tries(layout, flow, grants, usable), total)
+        spill_weights=Lazy(lambda: _spill_weights(layout, first_tries(layout, flow, grants, usable), total))
         if draft.inflight
         else {},
     )
@@ -119,26 +119,27 @@ def usable_links(layout: Layout) -> Bools:
     return usable
 
 
-def home_thresholds(layout: Layout, price: Floats) -> Floats:
-    """Return by edge the home load at which spilling over it starts to pay.
+def _thresholds(layout: Layout, price: Floats) -> dict[str, dict[str, Any]]:
+    """Return for each usable link the home load at which spilling over it starts to pay.
 
     There one more request costs the same at home and at the peer: ``L'_home(y) = rtt + cost + price_peer``. To an idle
     peer of an M/M/1 home that is ``mu - sqrt(mu / (d + 1/mu_peer))``.
     """
-    origin = layout.origin
-    there = layout.price + price[layout.destination]
-    return rate_at(there, layout.servers[origin], layout.server_rps[origin])
+    edges = np.flatnonzero(usable_links(layout))
+    origin, peer = layout.origin[edges], layout.destination[edges]
+    there = layout.price[edges] + price[peer]
+    return _nested(layout, origin, peer, rate_at(there, layout.servers[origin], layout.server_rps[origin]))
 
 
-def default_bucket(layout: Layout, flow: Floats, thresholds: Floats) -> Floats:
+def default_bucket(layout: Layout, flow: Floats, price: Floats) -> Floats:
     """Return the rate that each origin keeps at home: what it keeps now, or where spilling starts to pay, if higher."""
-    usable = usable_links(layout)
-    lowest = np.full(layout.size, np.inf)
-    np.minimum.at(lowest, layout.origin[usable], thresholds[usable])
-    alive = layout.usable > 0.0
-    kept = flow[: layout.size]
-    bucket = np.where(alive, np.maximum(kept, lowest), 0.0)
-    return np.where(np.isfinite(lowest), bucket, np.nan)
+    there = np.where(usable_links(layout), layout.price + price[layout.destination], np.inf)
+    # The lowest threshold is that of the cheapest link: the marginal cost at home rises with its load.
+    cheapest = layout.least(there)
+    linked = np.isfinite(cheapest)
+    lowest = rate_at(np.where(linked, cheapest, 0.0), layout.servers, layout.server_rps)
+    bucket = np.where(layout.usable > 0.0, np.maximum(flow[: layout.size], lowest), 0.0)
+    return np.where(linked, bucket, np.nan)
 
 
 def headroom_grants(layout: Layout, flow: Floats, limit: Floats) -> Floats:

@@ -44,6 +44,9 @@ _LARGE_GAP = 2e-2
 _MOST_STEPS = 60
 _MOST_LARGE_STEPS = 25
 _TO_BOUNDARY = 0.99
+_FIRST_PRODUCT = 0.01
+"""Products at the start, beside the mean price of what is shed there."""
+
 _GOOD_ENOUGH = 1e-3
 _EMPTYING = 1e-3
 """An edge is about to be emptied when its x/z is this small beside the largest of its row."""
@@ -53,14 +56,17 @@ _CONJUGATE_TOLERANCE = 3e-3
 _FINEST_TOLERANCE = 3e-6
 """Each step that does not narrow the gap makes the next ones ten times as accurate, up to this."""
 
-_IN_VAIN = 3
-"""After so many steps in a row that do not narrow it, a large problem is left as it is."""
+_IN_VAIN, _NEARLY = 3, 0.3
+"""After so many steps in a row that do not narrow it, a large problem is left as it is, once its gap is this small."""
 
 _BENT, _PROXIMITY = 0.1, 0.1
 """Weight of a large problem's proximal term, beside the queue's curvature and beside the mean service time per room."""
 
 _MANY_CONJUGATE_STEPS, _FIRMER = 20, 4.0
 """After so many conjugate steps the proximal term may become so many times as heavy beside the service time."""
+
+_FEW_CONJUGATE_STEPS = 12
+"""Clusters are looked for once the diagonal alone needs more conjugate steps than that."""
 
 _TIED = 3.0
 """Two sites belong to one cluster when the flows tie their prices this many times as firmly as their queues do."""
@@ -144,6 +150,7 @@ class _Solver:
         self.rows, self.columns = len(problem.demand), len(problem.room)
         self.dense = self.columns <= DENSE_SITES
         self.accuracy = _CONJUGATE_TOLERANCE
+        self.slow = False
         self.cost = problem.price / self.time
         self.demand = problem.demand / self.rate
         self.room = problem.room / self.rate
@@ -187,7 +194,7 @@ class _Solver:
         s = self.most * (1.0 - self.row_sum(x) / self.demand)[shed_row]
         load = self.column_sum(x)
         w = self.room - load
-        epsilon = 0.1 * float((s * self.penalty).mean())
+        epsilon = _FIRST_PRODUCT * float((s * self.penalty).mean())
         q = epsilon / w
         there = self.cost + (self.queue(load).slope + q)[column]
         nu = np.minimum.reduceat(there - epsilon / x, self.row_start)
@@ -214,7 +221,7 @@ class _Solver:
             if (
                 gap <= tolerance
                 or (gap > 10.0 * best and best < _GOOD_ENOUGH)
-                or (since >= _IN_VAIN and not self.dense)
+                or (since >= _IN_VAIN and best < _NEARLY and not self.dense)
             ):
                 break
             pairs = len(at.x) + len(at.w) + 2 * len(at.s)
@@ -222,7 +229,7 @@ class _Solver:
                 length = self.move(at, load, queue, dual, centring * products / pairs)
             except np.linalg.LinAlgError:  # the gap is as small as rounding errors allow, and the best point is kept
                 break
-            centring = float(np.clip((1.0 - length) ** 2, 0.05, 0.7))
+            centring = float(np.clip((1.0 - length) ** 1.5, 0.1, 0.7))
             steps += 1
         flow = kept.x if self.dense else self.emptied(kept)
         return Flow(flow * self.rate, kept.s * self.rate, prices * self.time, steps, best)
@@ -238,31 +245,38 @@ class _Solver:
         row, column, shed_row = self.p.row, self.p.column, self.p.shed_row
         # The proximal term is centred on the flow itself: it shortens the step, and leaves the optimum where it is.
         near = np.minimum(_BENT * queue.curvature, self.proximity / self.room)
-        theta = 1.0 / (at.z / at.x + near[column])
-        flow_push = theta * (epsilon / at.x - at.z - dual)
-        free = at.t
-        shed_theta = 1.0 / (at.low / at.s + at.high / free)
-        shed_dual = self.penalty - at.nu[shed_row] - at.low + at.high
-        shed_push = shed_theta * (epsilon / at.s - at.low - epsilon / free + at.high - shed_dual)
+        # Divisions by arrays as long as the edges are dear, so that each is done once.
+        per_x = 1.0 / at.x
+        slope = at.z * per_x
+        theta = 1.0 / (slope + near.take(column))
+        aim = epsilon * per_x - at.z
+        flow_push = theta * (aim - dual)
+        per_s, per_free = 1.0 / at.s, 1.0 / at.t
+        low_slope, high_slope = at.low * per_s, at.high * per_free
+        low_aim, high_aim = epsilon * per_s - at.low, epsilon * per_free - at.high
+        shed_theta = 1.0 / (low_slope + high_slope)
+        shed_dual = self.penalty - at.nu.take(shed_row) - at.low + at.high
+        shed_push = shed_theta * (low_aim - high_aim - shed_dual)
         slack = self.room - load - at.w
         bend = np.maximum(queue.curvature, 1e-9) + at.q / at.w
-        lift = epsilon / at.w - at.q - at.q * slack / at.w
+        lift = (epsilon - at.q * slack) / at.w - at.q
         short = self.demand - self.row_sum(at.x) - self.shed_sum(at.s)
-        row_diagonal = self.row_sum(theta) + self.shed_sum(shed_theta)
+        row_theta = self.row_sum(theta)
+        row_diagonal = row_theta + self.shed_sum(shed_theta)
         row_right = short - self.row_sum(flow_push) - self.shed_sum(shed_push)
-        right = self.column_sum(flow_push + theta * (row_right / row_diagonal)[row]) + lift / bend
+        right = self.column_sum(flow_push + theta * (row_right / row_diagonal).take(row)) + lift / bend
         dp = self.prices(theta, row_diagonal, bend, right)
-        dnu = (row_right + self.row_sum(theta * dp[column])) / row_diagonal
-        dx = theta * (dnu[row] - dp[column]) + flow_push
-        ds = shed_theta * dnu[shed_row] + shed_push
+        there = dp.take(column)
+        dnu = (row_right + self.row_sum(theta * there)) / row_diagonal
+        dx = theta * (dnu.take(row) - there) + flow_push
+        ds = shed_theta * dnu.take(shed_row) + shed_push
         # What the prices say, not the sum of dx: an inexact solution must not push w against its limit.
         dw = slack - (dp - lift) / bend
-        dq = (epsilon - at.w * at.q - at.q * dw) / at.w
-        dz = (epsilon - at.x * at.z - at.z * dx) / at.x
-        dlow = (epsilon - at.s * at.low - at.low * ds) / at.s
-        dhigh = (epsilon - free * at.high + at.high * ds) / free
-        primal = min(_reach(at.x, dx), _reach(at.s, ds), _reach(free, -ds), _reach(at.w, dw))
-        dualstep = min(_reach(at.z, dz), _reach(at.q, dq), _reach(at.low, dlow), _reach(at.high, dhigh))
+        dq = (epsilon - at.q * dw) / at.w - at.q
+        dz = aim - slope * dx
+        dlow, dhigh = low_aim - low_slope * ds, high_aim + high_slope * ds
+        primal = min(_reach(dx * per_x), _reach(ds * per_s), _reach(-ds * per_free), _reach(dw / at.w))
+        dualstep = min(_reach(dz / at.z), _reach(dq / at.q), _reach(dlow / at.low), _reach(dhigh / at.high))
         at.x, at.s, at.t = at.x + primal * dx, at.s + primal * ds, at.t - primal * ds
         at.w = at.w + primal * dw
         at.z, at.q, at.nu = at.z + dualstep * dz, at.q + dualstep * dq, at.nu + dualstep * dnu
@@ -281,16 +295,22 @@ class _Solver:
         theta_in, row_in = theta[self.by_column], self.row_in
 
         def apply(v: Floats) -> Floats:
-            back = np.add.reduceat(theta * v.take(column), self.row_start) / row_diagonal
-            return diagonal * v - np.add.reduceat(theta_in * back.take(row_in), self.column_start)
+            rows = np.add.reduceat(theta * v.take(column), self.row_start) * back
+            return diagonal * v - np.add.reduceat(theta_in * rows.take(row_in), self.column_start)
 
-        own = np.maximum(diagonal - self.column_sum(theta**2 / row_diagonal[row]), 1e-12 * diagonal)
-        cluster, coarse = self.clusters(theta, row_diagonal, bend)
+        own = np.maximum(diagonal - self.column_sum(theta * theta * (1.0 / row_diagonal).take(row)), 1e-12 * diagonal)
+        own, back = 1.0 / own, 1.0 / row_diagonal
 
-        def precondition(v: Floats) -> Floats:
-            return v / own + (np.bincount(cluster, v, minlength=self.columns) / coarse)[cluster]
+        precondition: Callable[[Floats], Floats] = own.__mul__
+        if self.slow:
+            cluster, coarse = self.clusters(theta, row_diagonal, bend)
+            share = 1.0 / coarse
+
+            def precondition(v: Floats) -> Floats:
+                return v * own + (np.bincount(cluster, v, minlength=self.columns) * share).take(cluster)
 
         found, steps = conjugate_gradients(apply, right, precondition, self.accuracy)
+        self.slow = self.slow or steps > _FEW_CONJUGATE_STEPS
         if steps > _MANY_CONJUGATE_STEPS:
             self.proximity *= _FIRMER
         return found
@@ -336,9 +356,9 @@ def components(one: Ints, other: Ints, size: int) -> Ints:
     return label
 
 
-def _reach(values: Floats, change: Floats) -> float:
+def _reach(relative_change: Floats) -> float:
     """Return how far along the change all values stay above 0, at most 1."""
-    steepest = float((change / values).min())
+    steepest = float(relative_change.min())
     return 1.0 if steepest >= -_TO_BOUNDARY else _TO_BOUNDARY / -steepest
 
 

@@ -61,27 +61,34 @@ class Layout:
         sites = list(snapshot.sites.values())
         names = tuple(snapshot.sites)
         settings = snapshot.settings
-        place = {name: index for index, name in enumerate(names)}
         alphabetical = np.empty(len(names), dtype=np.int64)
         alphabetical[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-        links = snapshot.links
-        origin = np.array([place[link.origin] for link in links], dtype=np.int64)
-        peer = np.array([place[link.peer] for link in links], dtype=np.int64)
-        rtt = np.array([link.rtt_ms for link in links], dtype=float) / 1000.0
-        cost = np.array([link.cost for link in links], dtype=float) * (settings.cost_weight_ms / 1000.0)
+        links = snapshot.columns
+        origin, peer = np.array(links.origin, dtype=np.int64), np.array(links.peer, dtype=np.int64)
+        rtt = np.array(links.rtt_ms, dtype=float) / 1000.0
+        cost = np.array(links.cost, dtype=float) * (settings.cost_weight_ms / 1000.0)
         order = np.lexsort((alphabetical[peer], rtt, origin))
         home = np.arange(len(names), dtype=np.int64)
         zeros = np.zeros(len(names))
+        # Site.server_rps and Site.usable_rps, for all sites at once.
+        capacity = np.array([site.capacity_rps for site in sites], dtype=float)
+        servers = np.array([site.servers for site in sites], dtype=np.int64)
+        service_ms = np.array([site.service_ms for site in sites], dtype=float)
+        service_ms = np.where(np.isnan(service_ms), 1000.0 * servers / capacity, service_ms)
+        server_rps = 1000.0 / service_ms
+        sure = capacity * (1.0 - np.array([site.capacity_margin for site in sites], dtype=float))
+        healthy = np.array([site.healthy for site in sites], dtype=bool)
+        usable = np.where(healthy, settings.max_utilisation * np.minimum(sure, servers * server_rps), 0.0)
         return cls(
             snapshot=snapshot,
             names=names,
             demand=np.array([site.demand_total_rps for site in sites], dtype=float),
-            capacity=np.array([site.capacity_rps for site in sites], dtype=float),
-            servers=np.array([site.servers for site in sites], dtype=np.int64),
-            server_rps=np.array([site.server_rps for site in sites], dtype=float),
-            usable=np.array([site.usable_rps(settings.max_utilisation) for site in sites], dtype=float),
+            capacity=capacity,
+            servers=servers,
+            server_rps=server_rps,
+            usable=usable,
             queue=np.array([site.queue for site in sites], dtype=float),
-            healthy=np.array([site.healthy for site in sites], dtype=bool),
+            healthy=healthy,
             missing=np.array([site.age_s for site in sites]) > MISSING_PERIODS * settings.period_s,
             origin=np.concatenate((home, origin[order])),
             destination=np.concatenate((home, peer[order])),
@@ -111,6 +118,12 @@ class Layout:
     def by_destination(self, values: Floats) -> Floats:
         """Sum values of edges by destination."""
         return _sum_by(self.destination, values, self.size)
+
+    def least(self, values: Floats) -> Floats:
+        """Return the least of the values of edges by origin."""
+        least = np.array(values[: self.size])
+        np.minimum.at(least, self.origin[self.size :], values[self.size :])
+        return least
 
     def at_home(self) -> Floats:
         """Return fractions by edge that keep everything at home."""

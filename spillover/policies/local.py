@@ -24,7 +24,7 @@ def decide(snapshot: Snapshot, state: State | None, *, total: int = 100) -> tupl
     draft = Draft(
         fraction=fraction,
         shed=np.zeros(layout.size),
-        reasons=sentences(layout, fraction, ["this policy never spills"] * layout.size),
+        reasons=lambda: sentences(layout, fraction, ["this policy never spills"] * layout.size),
         spills=False,
     )
     return decision("local", layout, draft, total), {"policy": "local"}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from spillover.policies.queueing import Bools, Floats
 
 
+_WHOLE = 1.0 + 1e-6
+
+
 def recall(policy: str, state: object) -> dict[str, Any]:
     """Return the state if this policy wrote it, else an empty one.
 
@@ -44,19 +47,24 @@ def last_split(layout: Layout, memory: Mapping[str, Any]) -> tuple[Floats, Bools
     if split == {}:
         return np.zeros(len(layout.origin)), np.zeros(layout.size, dtype=bool)
     place = {name: index for index, name in enumerate(layout.names)}
-    edge = {
-        pair: index for index, pair in enumerate(zip(layout.origin.tolist(), layout.destination.tolist(), strict=True))
-    }
-    fraction = np.zeros(len(layout.origin))
+    origins: list[int] = []
+    peers: list[int] = []
+    values: list[float] = []
     if not isinstance(split, dict):
         raise SpilloverError(f"state.split must be an object, got {split!r}")
     for origin, shares in split.items():
         if not isinstance(shares, dict):
             raise SpilloverError(f"state.split.{origin} must be an object, got {shares!r}")
+        here = place.get(origin)
+        if here is None:
+            continue
         for peer, value in shares.items():
-            index = edge.get((place.get(origin, -1), place.get(peer, -1)))
-            if index is not None:
-                fraction[index] = _fraction(origin, peer, value)
+            there = place.get(peer)
+            if there is not None:
+                origins.append(here)
+                peers.append(there)
+                values.append(value)
+    fraction = _by_edge(layout, origins, peers, values)
     fraction[layout.usable[layout.destination] <= 0.0] = 0.0
     whole = layout.by_origin(fraction)
     known = whole > 0.0
@@ -65,8 +73,31 @@ def last_split(layout: Layout, memory: Mapping[str, Any]) -> tuple[Floats, Bools
     return fraction / whole[layout.origin], known
 
 
+def _by_edge(layout: Layout, origins: list[int], peers: list[int], values: list[Any]) -> Floats:
+    """Return values of pairs of sites by edge, 0 where there is none; a pair without a link is left out."""
+    edges = layout.origin * layout.size + layout.destination
+    order = np.argsort(edges, kind="stable")
+    pairs = np.array(origins, dtype=np.int64) * layout.size + np.array(peers, dtype=np.int64)
+    found = order[np.minimum(np.searchsorted(edges, pairs, sorter=order), len(edges) - 1)]
+    linked = edges[found] == pairs
+    try:
+        numbers = np.array(values, dtype=float)
+        plain = set(map(type, values)) <= {int, float} and bool(((numbers >= 0.0) & (numbers <= _WHOLE))[linked].all())
+    except (TypeError, ValueError, OverflowError):
+        plain = False
+    if not plain:
+        for index in np.flatnonzero(linked).tolist():
+            values[index] = _fraction(layout.names[origins[index]], layout.names[peers[index]], values[index])
+        numbers = np.array(
+            [value if one else 0.0 for value, one in zip(values, linked.tolist(), strict=True)], dtype=float
+        )
+    fraction = np.zeros(len(edges))
+    fraction[found[linked]] = numbers[linked]
+    return fraction
+
+
 def _fraction(origin: str, peer: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0 + 1e-6:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= _WHOLE:
         raise SpilloverError(f"state.split.{origin}.{peer} must be a fraction, got {value!r}")
     return float(value)
 

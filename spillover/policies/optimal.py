@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spillover.policies.layout import Layout
-    from spillover.policies.queueing import Floats, Ints
+    from spillover.policies.queueing import Bools, Floats, Ints
 
 FAINT = 1e-5
 """A flow below this share of its origin's demand is what the interior point has left of a zero."""
 
 _INSIDE = 1.0 - 1e-9
+_LITTLE = 1e-4
+"""Up to this share of a demand goes where the rest goes: spread over every link it would only blur the split."""
+
+_ROUNDING = 1e-12
+"""A share of a demand that small is no flow to be placed, but what sums in double precision leave."""
+
 _FITTING_ROUNDS = 4
 
 
@@ -141,10 +147,10 @@ def clean(problem: flows.Problem, solution: flows.Flow) -> tuple[Floats, Floats]
     for _ in range(_FITTING_ROUNDS):
         load = np.bincount(problem.column, flow, minlength=len(problem.room))
         flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
-        flow += _into_room(problem, flow, wanted)
+        flow += _into_room(problem, flow, wanted, used)
     # The solver may have shed too much: there may be room for it.
     for _ in range(_FITTING_ROUNDS):
-        flow += _into_room(problem, flow, demand)
+        flow += _into_room(problem, flow, demand, used)
         load = np.bincount(problem.column, flow, minlength=len(problem.room))
         flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
     placed = np.bincount(problem.row, flow, minlength=len(demand))
@@ -161,11 +167,15 @@ def _scaled(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
     return flow * (wanted / np.maximum(placed, 1e-300))[problem.row]
 
 
-def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
-    """Spread what each row has not placed over its columns' room, in proportion to it."""
-    left = np.maximum(wanted - np.bincount(problem.row, flow, minlength=len(wanted)), 0.0)
+def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats, used: Bools) -> Floats:
+    """Spread what each row has not placed over its columns' room, in proportion to it; a little on used edges only."""
+    left = wanted - np.bincount(problem.row, flow, minlength=len(wanted))
+    left[left <= _ROUNDING * wanted] = 0.0
+    if not left.any():
+        return np.zeros_like(flow)
     load = np.bincount(problem.column, flow, minlength=len(problem.room))
     room = np.maximum(problem.room - load, 0.0)[problem.column]
+    room *= used | (left > _LITTLE * wanted)[problem.row]
     whole = np.bincount(problem.row, room, minlength=len(wanted))
     return room * (np.minimum(left, whole) / np.maximum(whole, 1e-300))[problem.row]
 

@@ -54,7 +54,7 @@ def finish(
     draft = Draft(
         fraction=fraction,
         shed=np.zeros(layout.size),
-        reasons=sentences(layout, fraction, why),
+        reasons=lambda: sentences(layout, fraction, why),
         bucket=bucket,
     )
     result = decision(name, layout, draft, total)

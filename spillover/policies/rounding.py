@@ -97,6 +97,7 @@ class _Moves:
         self.units, self.load, self.limit = units.tolist(), load.tolist(), limit.tolist()
         self.origin, self.destination = layout.origin.tolist(), layout.destination.tolist()
         self.size = size.tolist()
+        self.choices: dict[int, list[tuple[int, int, float]]] = {}
         # By site, the smallest units first. Those of an origin without demand weigh nothing: moving them helps no site.
         filled = np.flatnonzero((units > 0) & (size[layout.origin] > 0.0))
         into = filled[np.lexsort((filled, size[layout.origin[filled]], layout.destination[filled]))]
@@ -114,22 +115,31 @@ class _Moves:
 
     def _empty(self, edge: int, site: int) -> None:
         origin = self.origin[edge]
-        unit, load, limit = self.size[origin], self.load, self.limit
-        others = (origin, *range(self.out_ends[origin], self.out_ends[origin + 1]))
+        unit, load = self.size[origin], self.load
         # How full each destination would be with one unit more, the least full first; only its own moves change that.
         places = [
-            ((load[to] + unit) / limit[to], other)
-            for other in others
-            if other != edge and limit[to := self.destination[other]] > 0.0
+            ((load[to] + unit) / limit, other, to, limit) for other, to, limit in self._choices(origin) if other != edge
         ]
+        if not places:
+            return
+        here, limit_here, units = load[site], self.limit[site], self.units[edge]
+        enough, most = limit_here * _ABOVE, max(limit_here, 1e-300)
         heapify(places)
-        while places and self.units[edge] > 0 and load[site] > limit[site] * _ABOVE:
-            filled, other = places[0]
-            if filled > 1.0 and filled >= load[site] / max(limit[site], 1e-300):
-                return
-            to = self.destination[other]
-            self.units[edge] -= 1
+        while units > 0 and here > enough:
+            filled, other, to, limit = places[0]
+            if filled > 1.0 and filled >= here / most:
+                break
+            units -= 1
             self.units[other] += 1
-            load[site] -= unit
+            here -= unit
             load[to] += unit
-            heapreplace(places, ((load[to] + unit) / limit[to], other))
+            heapreplace(places, ((load[to] + unit) / limit, other, to, limit))
+        load[site], self.units[edge] = here, units
+
+    def _choices(self, origin: int) -> list[tuple[int, int, float]]:
+        """Return edge, destination and limit of all that an origin may send to, home included."""
+        if origin not in self.choices:
+            edges = (origin, *range(self.out_ends[origin], self.out_ends[origin + 1]))
+            to = ((edge, self.destination[edge]) for edge in edges)
+            self.choices[origin] = [(edge, site, self.limit[site]) for edge, site in to if self.limit[site] > 0.0]
+        return self.choices[origin]
