@@ -113,8 +113,8 @@ def without_weights(mesh: str, obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def published(name: str) -> Any:
-    return closed(yaml.safe_load((CRDS / name).read_text()))
+def published(mesh: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(closed(yaml.safe_load((CRDS / str(CASES[mesh].schema)).read_text())))
 
 
 def closed(schema: Any) -> Any:
@@ -148,20 +148,31 @@ def test_an_unknown_mesh_is_named_with_the_known_ones() -> None:
 @with_schema
 @given(data=st.data())
 def test_rendered_objects_are_valid_by_the_published_schema(mesh: str, data: st.DataObject) -> None:
-    schema = published(str(CASES[mesh].schema))
     total = data.draw(st.sampled_from(CASES[mesh].totals))
     made, _ = rendered(mesh, data.draw(exact_splits(data.draw(st.integers(1, 10)), total)), total)
-    jsonschema.validate(made, schema)
+    assert [error.message for error in published(mesh).iter_errors(made)] == []
 
 
 @with_schema
 @pytest.mark.parametrize("wrong", [{"weight": None}, {"weight": "40"}, {"wait": 40}])
 def test_the_schemas_refuse_what_is_wrong(mesh: str, wrong: dict[str, Any]) -> None:
-    schema = published(str(CASES[mesh].schema))
     made, _ = rendered(mesh, [60, 40])
     entries(mesh, made)[1] |= wrong
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(made, schema)
+    assert not published(mesh).is_valid(made)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "least", "most"),
+    [("gateway-api", 0, 10**6), ("linkerd", 0, 10**6), ("kuma", 0, 10**9), ("app-mesh", 0, 100)],
+)
+def test_the_schemas_limit_a_weight_as_documented(mesh: str, least: int, most: int) -> None:
+    made, _ = rendered(mesh, [60, 40])
+    allowed = {}
+    for weight in (least - 1, least, most, most + 1):
+        entries(mesh, made)[1]["weight"] = weight
+        allowed[weight] = published(mesh).is_valid(made)
+    no_limit = mesh == "kuma"
+    assert allowed == {least - 1: False, least: True, most: True, most + 1: no_limit}
 
 
 @every_mesh
