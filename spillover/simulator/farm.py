@@ -73,7 +73,8 @@ def run(
                 progress(len(files) - len(left) + count, len(files))
     if failed:
         raise SpilloverError(f"{len(failed)} of {len(files)} cells failed, the first of them {failed[0]}")
-    table = pd.concat([pd.read_parquet(kept / f"{key}.parquet") for key in files], ignore_index=True)
+    rows = [pd.read_parquet(kept / f"{key}.parquet") for key in files]
+    table = with_numbers(pd.concat(rows, ignore_index=True))
     write_atomically(table, folder / RESULTS)
     return table
 
@@ -101,6 +102,13 @@ def _sentence(cell: Cell, error: BaseException | None) -> str:
     labels: dict[str, Any] = dict(cell.labels) | {"seed": cell.seed}
     where = ", ".join(f"{name}={value}" for name, value in labels.items())
     return f"({where}): {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which a figure that some cells do not have is a number or NaN, and no object."""
+    objects = [name for name in table.columns if table[name].dtype == object]
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in objects}
+    return table.assign(**{name: n for name, n in numbers.items() if (n.notna() == table[name].notna()).all()})
 
 
 def write_atomically(table: pd.DataFrame, path: Path) -> None:

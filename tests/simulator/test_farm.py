@@ -76,3 +76,11 @@ def test_a_scheduler_elsewhere_is_used_by_its_address(cells, tmp_path):
         assert len(farm.run(cells, tmp_path, scheduler=client.scheduler.address)) == 3
         pids = client.run(os.getpid)
     assert os.getpid() not in pids.values()
+
+
+def test_a_figure_that_some_cells_do_not_have_is_a_number():
+    cells = [pd.DataFrame([{"scenario": "s", "optimum_mean_ms": value}]) for value in (120.0, None)]
+    table = farm.with_numbers(pd.concat(cells, ignore_index=True))
+    assert table["optimum_mean_ms"].dtype == float
+    assert np.isnan(table["optimum_mean_ms"].iloc[1])
+    assert table["scenario"].tolist() == ["s", "s"]
