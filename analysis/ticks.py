@@ -52,16 +52,23 @@ def read_ticks(path: Path, *, started_at_s: float) -> Ticks:
     for number, line in documents.read_lines(path):
         if line is None:
             foreign_lines += 1
-        elif line.get("event") == "tick":
+        elif line.get("event") == "tick" and line.get("leading", True):  # who does not lead writes nothing
             where = f"{path} line {number}"
             time_s = documents.number(line, "time", where) - started_at_s
             demand += [(time_s, *row) for row in _demand(line, where)]
             weights += [(time_s, *row) for row in _weights(line, where)]
+    # The logs of several controllers stand one after the other; leadership may have changed, and changed back.
+    demand.sort(key=_time_s)
+    weights.sort(key=_time_s)
     return Ticks(
         pd.DataFrame(demand, columns=list(DEMAND_COLUMNS)).astype({"demand_rpm": float}),
         pd.DataFrame(weights, columns=list(WEIGHT_COLUMNS)),
         foreign_lines,
     )
+
+
+def _time_s(row: tuple[float, *tuple[object, ...]]) -> float:
+    return row[0]
 
 
 def _demand(line: documents.JsonObject, where: str) -> Iterator[tuple[str, float | None]]:

@@ -31,6 +31,16 @@ def test_an_unknown_demand_stays_unknown(tmp_path):
     assert demand.isna()["edge2"]
 
 
+def test_ticks_of_a_controller_that_did_not_lead_are_left_out(tmp_path):
+    waiting = TICK | {"leading": False, "weights": {"edge1": {"edge1": 1, "edge2": 1}}}
+    assert read(tmp_path, TICK | {"leading": True}, waiting).weights.equals(read(tmp_path, TICK).weights)
+
+
+def test_the_logs_of_several_controllers_are_put_in_order(tmp_path):
+    first, second, third = (TICK | {"time": 100.0 + second} for second in (1, 2, 3))
+    assert list(read(tmp_path, first, third, second).demand["time_s"]) == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+
+
 def test_other_events_are_skipped_and_foreign_lines_counted(tmp_path):
     ticks = read(tmp_path, {"event": "weights_written", "time": 1}, "a warning of the runtime", "", TICK)
     assert ticks.foreign_lines == 1
