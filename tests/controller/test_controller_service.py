@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from controller_fakes import ORIGINS, SITES, FakeSite, raw_config
+from controller_fakes import ORIGINS, SITES, FakeSite, host, raw_config
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from spillover.clusters import ClusterError
 from spillover.controller.config import ControllerConfig, parse_config
 from spillover.controller.service import open_clusters, run_controller
+from spillover.meshes.objects import read_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from fixtures.apiserver import ApiServer
 
 
 class Collectors:
@@ -40,8 +44,9 @@ class Collectors:
 
 
 class Daemon:
-    def __init__(self, config: ControllerConfig) -> None:
+    def __init__(self, config: ControllerConfig, *, real_clusters: bool = False) -> None:
         self.sites = {name: FakeSite(name) for name in ORIGINS}
+        self.clusters = None if real_clusters else self.sites
         self.stop = threading.Event()
         self.lines: list[dict[str, Any]] = []
         self.port = 0
@@ -49,7 +54,7 @@ class Daemon:
         self.thread = threading.Thread(target=self._run, args=(config,))
 
     def _run(self, config: ControllerConfig) -> None:
-        run_controller(config, "127.0.0.1:0", self.stop, self._log, clusters=self.sites, started=self._started)
+        run_controller(config, "127.0.0.1:0", self.stop, self._log, clusters=self.clusters, started=self._started)
 
     def _log(self, event: str, fields: Mapping[str, Any]) -> None:
         self.lines.append({"event": event, **fields})
@@ -80,21 +85,31 @@ def collectors(threaded: HTTPServer) -> Collectors:
     return Collectors(threaded)
 
 
+def with_collectors(raw: dict[str, Any], server: HTTPServer) -> ControllerConfig:
+    config = parse_config(raw)
+    urls = {name: server.url_for(f"/{name}") for name in SITES}
+    # The checked form has no path: a collector owns its address. On loopback three share one server.
+    sites = {name: site.model_copy(update={"collector_url": urls[name]}) for name, site in config.sites.items()}
+    return config.model_copy(update={"sites": sites})
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    daemon.thread.start()
+    assert daemon.listening.wait(10)
+    try:
+        yield daemon
+    finally:
+        daemon.stop.set()
+        daemon.thread.join(10)
+    assert not daemon.thread.is_alive()
+
+
 @pytest.fixture
 def daemon(collectors: Collectors, threaded: HTTPServer, tmp_path: Path) -> Iterator[Daemon]:
     assert collectors.began_s > 0
-    raw = raw_config(tmp_path, window_s=0.4, period_s=0.4)
-    config = parse_config(raw)
-    urls = {name: threaded.url_for(f"/{name}") for name in SITES}
-    # The checked form has no path: a collector owns its address. On loopback three share one server.
-    sites = {name: site.model_copy(update={"collector_url": urls[name]}) for name, site in config.sites.items()}
-    running = Daemon(config.model_copy(update={"sites": sites}))
-    running.thread.start()
-    assert running.listening.wait(10)
-    yield running
-    running.stop.set()
-    running.thread.join(10)
-    assert not running.thread.is_alive()
+    with running(Daemon(with_collectors(raw_config(tmp_path, window_s=0.4, period_s=0.4), threaded))) as started:
+        yield started
 
 
 def test_daemon_becomes_ready_and_spills(daemon: Daemon) -> None:
@@ -126,6 +141,78 @@ def test_stop_ends_within_a_period(daemon: Daemon) -> None:
     daemon.stop.set()
     daemon.thread.join(10)
     assert time.monotonic() - began < 2.0
+
+
+def test_the_second_of_two_takes_over_at_a_real_api_server_when_the_first_ends(
+    apiserver: ApiServer, namespace: str, collectors: Collectors, threaded: HTTPServer, tmp_path: Path
+) -> None:
+    assert collectors.began_s > 0
+    stored = {name: apiserver.create(virtual_service(namespace, name)) for name in ORIGINS}
+    raw = raw_config(tmp_path, window_s=0.4, period_s=0.4)
+    times = {"lease_duration_s": 3, "renew_deadline_s": 2, "retry_period_s": 0.3}
+    raw["leadership"] = {"namespace": namespace, "name": "controller", **times}
+    token = apiserver.service_account_token(namespace, RULES)
+    raw["leadership"]["kubeconfig"] = str(apiserver.kubeconfig(tmp_path / "kubeconfig", token=token))
+    for name in ORIGINS:
+        raw["sites"][name]["virtual_service"] = {"namespace": namespace, "name": name}
+    config = with_collectors(raw, threaded)
+
+    def epochs() -> set[int]:
+        return {read_epoch(apiserver.read(made)) for made in stored.values()}
+
+    with running(Daemon(config, real_clusters=True)) as first:
+        wait_for(lambda: epochs() == {1} and written(first))
+        with running(Daemon(config, real_clusters=True)) as second:
+            assert second.wait_for("/readyz", 200).text == "ready\n"
+            assert not written(second)
+            assert "spillover_leading 0.0" in second.get("/metrics").text
+            first.stop.set()
+            wait_for(lambda: epochs() == {2})
+            assert "spillover_leading 1.0" in second.get("/metrics").text
+    leadings = [
+        [(line["event"], line["epoch"]) for line in daemon.lines if line.get("epoch")] for daemon in (first, second)
+    ]
+    assert leadings == [
+        [("leading", 1), ("not_leading", 1)],
+        [("leading", 2), ("not_leading", 2)],
+    ]
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    metadata = {"namespace": namespace, "name": "controller"}
+    assert apiserver.read(lease | {"metadata": metadata})["spec"]["holderIdentity"] == ""
+
+
+RULES = [
+    {"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["get", "patch"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": ["controller"],
+        "verbs": ["get", "update"],
+    },
+]
+"""As the roles give them."""
+
+
+def virtual_service(namespace: str, name: str) -> dict[str, Any]:
+    route = [{"destination": {"host": host(name, site)}, "weight": 100 if site == name else 0} for site in SITES]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"hosts": ["edgeapp.example"], "http": [{"route": route}]},
+    }
+
+
+def written(daemon: Daemon) -> bool:
+    return any(line["event"] == "weights_written" for line in daemon.lines)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
 
 
 def test_unusable_kubeconfig_ends_the_start(tmp_path: Path) -> None:
