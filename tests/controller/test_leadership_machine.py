@@ -29,13 +29,18 @@ class LeadershipMachine(RuleBasedStateMachine):
     def begins(self, mode: str) -> None:
         self.pair = Pair(Path(self.directory.name), mode=mode)
         self.led: dict[int, str] = {}
+        self.violations: list[str] = []
         self._guard_the_lease()
+        self.pair.seconds(3)  # from here on there is something to lose
 
     def teardown(self) -> None:
         self.directory.cleanup()
 
     def _guard_the_lease(self) -> None:
-        """At the moment when a lease is taken, whoever had it must have stopped by himself."""
+        """At the moment when a lease is taken, whoever had it must have stopped by himself.
+
+        Noted and not raised: a controller outlives whatever a call raises.
+        """
         write = self.pair.leases.write_lease
 
         def guarded(lease: dict[str, Any]) -> dict[str, Any]:
@@ -43,8 +48,8 @@ class LeadershipMachine(RuleBasedStateMachine):
             after = write(lease)
             taken_by = lease["spec"]["holderIdentity"]
             if taken_by != before:
-                for replica in self.pair.replicas:
-                    assert not (replica.leads and replica.leadership.identity != taken_by)
+                others = [each for each in self.pair.leaders if each.leadership.identity != taken_by]
+                self.violations += [f"{each.leadership.identity} led when {taken_by} began" for each in others]
             return after
 
         self.pair.leases.write_lease = guarded  # type: ignore[method-assign]
@@ -64,11 +69,11 @@ class LeadershipMachine(RuleBasedStateMachine):
     def decides(self, number: int) -> None:
         self.pair.replicas[number].tick()
 
-    @rule(seconds=st.sampled_from([1, 2, 7]), numbers=st.sampled_from([(0,), (1,), (0, 1), (1, 0)]))
+    @rule(seconds=st.sampled_from([1, 4, 7]), numbers=st.sampled_from([(0,), (1,), (0, 1)]))
     def works(self, seconds: int, numbers: tuple[int, ...]) -> None:
         self.pair.seconds(seconds, *(self.pair.replicas[number] for number in numbers))
 
-    @rule(number=REPLICAS, after_calls=st.integers(1, 6), pause_s=PAUSES_S, other_works=st.sampled_from([0, 1, 7]))
+    @rule(number=REPLICAS, after_calls=st.integers(1, 6), pause_s=PAUSES_S, other_works=st.sampled_from([0, 4, 7]))
     def is_stopped_between_two_calls(self, number: int, after_calls: int, pause_s: float, other_works: int) -> None:
         """As by SIGSTOP: also between the look at the clock and the write that it allowed."""
         replica = self.pair.replicas[number]
@@ -76,7 +81,6 @@ class LeadershipMachine(RuleBasedStateMachine):
         def meanwhile() -> None:
             self.pair.pass_time(pause_s)
             self.pair.seconds(other_works, self._other(replica))
-            self.at_most_one_leads()
 
         replica.interrupt(after_calls, meanwhile)
 
@@ -151,6 +155,10 @@ class LeadershipMachine(RuleBasedStateMachine):
             assert {name: self.pair.sites[name].weights for name in ORIGINS} == {
                 name: leader.last_tick["weights"][name] for name in ORIGINS
             }
+
+    @invariant()
+    def the_loser_stops_before_another_begins(self) -> None:
+        assert self.violations == []
 
     @invariant()
     def at_most_one_leads(self) -> None:
