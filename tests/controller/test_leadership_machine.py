@@ -69,9 +69,13 @@ class LeadershipMachine(RuleBasedStateMachine):
     def decides(self, number: int) -> None:
         self.pair.replicas[number].tick()
 
-    @rule(seconds=st.sampled_from([1, 4, 7]), numbers=st.sampled_from([(0,), (1,), (0, 1)]))
-    def works(self, seconds: int, numbers: tuple[int, ...]) -> None:
-        self.pair.seconds(seconds, *(self.pair.replicas[number] for number in numbers))
+    @rule(seconds=st.sampled_from([1, 4, 7]))
+    def both_work(self, seconds: int) -> None:
+        self.pair.seconds(seconds)
+
+    @rule(number=REPLICAS, seconds=st.sampled_from([4, 7]))
+    def one_works_alone(self, number: int, seconds: int) -> None:
+        self.pair.seconds(seconds, self.pair.replicas[number])
 
     @rule(number=REPLICAS, after_calls=st.integers(1, 6), pause_s=PAUSES_S, other_works=st.sampled_from([0, 4, 7]))
     def is_stopped_between_two_calls(self, number: int, after_calls: int, pause_s: float, other_works: int) -> None:
