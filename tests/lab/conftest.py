@@ -37,7 +37,7 @@ def set_weights() -> Iterator[Callable[[str, dict[str, int]], None]]:
     finally:
         for site in SITES:
             write(site, {site: 100})
-        kubectl("cloud", namespace, "scale", controller, "--replicas=2")
+        kubectl("cloud", namespace, "scale", controller, "--replicas=1")
         kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
 
 

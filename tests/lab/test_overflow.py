@@ -69,7 +69,7 @@ def overflow_mode() -> Iterator[None]:
         yield
     finally:
         back = playbook("workload")
-        kubectl("cloud", namespace, "scale", controller, "--replicas=2")
+        kubectl("cloud", namespace, "scale", controller, "--replicas=1")
         kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
         assert back.returncode == 0, back.stdout[-3000:]
 
