@@ -46,12 +46,15 @@ def measure(sites: int, kind: str) -> dict[str, Any]:
     parsed = time.perf_counter() - begun
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     decision, state = rule(snapshot, None)
-    walls, cpus, with_states = [], [], []
+    walls, cpus, with_states, reads = [], [], [], []
     for _ in range(REPEATS):
         begun, begun_cpu = time.perf_counter(), time.process_time()
-        rule(snapshot, None)
+        decision, _ = rule(snapshot, None)
         walls.append(time.perf_counter() - begun)
         cpus.append(time.process_time() - begun_cpu)
+        begun = time.perf_counter()
+        decision.to_dict()
+        reads.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         rule(snapshot, state)
         with_states.append(time.perf_counter() - begun)
@@ -61,6 +64,7 @@ def measure(sites: int, kind: str) -> dict[str, Any]:
         "decide_s": median(walls),
         "decide_cpu_s": median(cpus),
         "decide_with_state_s": median(with_states),
+        "read_s": median(reads),
         "parse_s": parsed,
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "memory_before_mib": before / 1024,
@@ -184,26 +188,30 @@ def gap_table(gaps: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def table(rows: list[dict[str, Any]], gaps: list[dict[str, Any]], limit_s: float) -> str:
-    """Return the results as Markdown."""
+def table(rows: list[dict[str, Any]], gaps: list[dict[str, Any]], limit_s: float, busy: tuple[float, float]) -> str:
+    """Return the results as Markdown; ``busy`` are the load averages before and after."""
     about = (
         f"Made by `python -m benchmarks.decide --write` on {datetime.now(UTC):%Y-%m-%d} ({processor()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}); one core, {PEERS} peers a site, the median of "
         f"{REPEATS} calls after a "
         "warm-up. `decide` works on a snapshot that is already built; *with state* carries the last decision; "
+        "*read* is to read all of a decision, of which the reasons, weights, thresholds, grants and the order of peers "
+        "are built on first sight; "
         "*solver* is HiGHS under cutting planes to a gap of 0.1 % on the same snapshot, and *mean* and *shed* compare "
-        f"the decision with what it found. Starting Python and importing the policy took {1000 * start_s():.0f} ms."
+        f"the decision with what it found. Starting Python and importing the policy took {1000 * start_s():.0f} ms. "
+        f"The machine's load average was {busy[0]:.1f} at the start and {busy[1]:.1f} at the end: above its cores, "
+        "wall-clock times hold waiting for others, and CPU ms does not."
     )
     lines = [
         "# The time of a decision",
         "",
         about,
         "",
-        "| load | sites | decide ms | CPU ms | with state ms | parse ms | memory MiB | solver s | mean | shed |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| load | sites | decide ms | CPU ms | with state ms | read ms | parse ms | MiB | solver s | mean | shed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        keys = ("decide_s", "decide_cpu_s", "decide_with_state_s", "parse_s")
+        keys = ("decide_s", "decide_cpu_s", "decide_with_state_s", "read_s", "parse_s")
         times = " | ".join(f"{1000 * row[key]:.1f}" for key in keys)
         mean = shed = ""
         solver = row.get("solver_problem", f"not finished in {limit_s:.0f} s")
@@ -233,14 +241,14 @@ def main() -> None:
         which, sites, kind = options.child
         print(json.dumps(CHILDREN[which](int(sites), kind)))
         return
-    rows = []
+    rows, load_before = [], os.getloadavg()[0]
     for kind in KINDS:
         for sites in options.sites:
             row = child("decide", sites, kind, 600.0) | child("solver", sites, kind, options.limit)
             print(json.dumps(row), flush=True)
             rows.append(row)
     gaps = [child("gaps", GAP_SITES, kind, 600.0) for kind in KINDS]
-    text = table(rows, gaps, options.limit)
+    text = table(rows, gaps, options.limit, (load_before, os.getloadavg()[0]))
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
