@@ -200,7 +200,7 @@ def table(rows: list[dict[str, Any]], gaps: list[dict[str, Any]], limit_s: float
         "*solver* is HiGHS under cutting planes to a gap of 0.1 % on the same snapshot, and *mean* and *shed* compare "
         f"the decision with what it found. Starting Python and importing the policy took {1000 * start_s():.0f} ms. "
         f"The machine's load average was {busy[0]:.1f} at the start and {busy[1]:.1f} at the end: above its cores, "
-        "wall-clock times hold waiting for others, and CPU ms does not."
+        "wall-clock times hold waiting for others, and CPU times are longer than on an idle machine too."
     )
     lines = [
         "# The time of a decision",

@@ -11,9 +11,9 @@ Primal-dual Newton steps on the perturbed optimality conditions (Wright 1997), w
 w_j q_j = epsilon`` and ``w = U - y``. Eliminating all but the sites' prices leaves one symmetric positive definite
 system of the size of the sites: a grounded Laplacian of the graph of links. Up to some hundred sites it is solved by
 elimination, above by conjugate gradients that never form it, so that the time stays close to linear in the links.
-Their preconditioner is the diagonal and, for each cluster of sites that large flows tie to one another, one coarse
-unknown: without it the price of a whole cluster moves slowly. Steps and tolerances are relative: a problem in other
-units takes the same steps.
+Their preconditioner is the diagonal and, once that is slow, for each cluster of sites that large flows tie to one
+another one coarse unknown: without it the price of a whole cluster moves slowly. Steps and tolerances are relative: a
+problem in other units takes the same steps.
 
 Small problems are solved to a relative gap of 1e-6. Large ones stop at 2e-2, and then lose the flows that the interior
 point has left on edges it is about to empty: that is nearly all of the gap. Two things make large ones easier:
@@ -261,8 +261,7 @@ class _Solver:
         bend = np.maximum(queue.curvature, 1e-9) + at.q / at.w
         lift = (epsilon - at.q * slack) / at.w - at.q
         short = self.demand - self.row_sum(at.x) - self.shed_sum(at.s)
-        row_theta = self.row_sum(theta)
-        row_diagonal = row_theta + self.shed_sum(shed_theta)
+        row_diagonal = self.row_sum(theta) + self.shed_sum(shed_theta)
         row_right = short - self.row_sum(flow_push) - self.shed_sum(shed_push)
         right = self.column_sum(flow_push + theta * (row_right / row_diagonal).take(row)) + lift / bend
         dp = self.prices(theta, row_diagonal, bend, right)

@@ -143,14 +143,16 @@ def clean(problem: flows.Problem, solution: flows.Flow) -> tuple[Floats, Floats]
     wanted = np.maximum(demand - shed_row, 0.0)
     largest = np.maximum.reduceat(solution.flow, np.searchsorted(problem.row, np.arange(len(demand))))
     used = (solution.flow > FAINT * demand[problem.row]) | (solution.flow >= largest[problem.row])
+    anywhere = np.ones_like(used)
     flow = _scaled(problem, np.where(used, solution.flow, 0.0), wanted)
     for _ in range(_FITTING_ROUNDS):
         load = np.bincount(problem.column, flow, minlength=len(problem.room))
         flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
-        flow += _into_room(problem, flow, wanted, used)
+        flow += _into_room(problem, flow, wanted, anywhere)
     # The solver may have shed too much: there may be room for it.
-    for _ in range(_FITTING_ROUNDS):
-        flow += _into_room(problem, flow, demand, used)
+    for again in range(_FITTING_ROUNDS):
+        # The last time anywhere: what found no room where the rest goes would be shed.
+        flow += _into_room(problem, flow, demand, used if again < _FITTING_ROUNDS - 1 else anywhere)
         load = np.bincount(problem.column, flow, minlength=len(problem.room))
         flow *= np.minimum(1.0, problem.room / np.maximum(load, 1e-300))[problem.column]
     placed = np.bincount(problem.row, flow, minlength=len(demand))
@@ -167,15 +169,15 @@ def _scaled(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
     return flow * (wanted / np.maximum(placed, 1e-300))[problem.row]
 
 
-def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats, used: Bools) -> Floats:
-    """Spread what each row has not placed over its columns' room, in proportion to it; a little on used edges only."""
+def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats, among: Bools) -> Floats:
+    """Spread what each row has not placed over its columns' room, in proportion to it; a little only among some edges."""
     left = wanted - np.bincount(problem.row, flow, minlength=len(wanted))
     left[left <= _ROUNDING * wanted] = 0.0
     if not left.any():
         return np.zeros_like(flow)
     load = np.bincount(problem.column, flow, minlength=len(problem.room))
     room = np.maximum(problem.room - load, 0.0)[problem.column]
-    room *= used | (left > _LITTLE * wanted)[problem.row]
+    room *= among | (left > _LITTLE * wanted)[problem.row]
     whole = np.bincount(problem.row, room, minlength=len(wanted))
     return room * (np.minimum(left, whole) / np.maximum(whole, 1e-300))[problem.row]
 

@@ -97,7 +97,9 @@ class _Moves:
         self.units, self.load, self.limit = units.tolist(), load.tolist(), limit.tolist()
         self.origin, self.destination = layout.origin.tolist(), layout.destination.tolist()
         self.size = size.tolist()
-        self.choices: dict[int, list[tuple[int, int, float]]] = {}
+        # By edge, what a unit on it needs to know; never a place without a limit, which is filled by anything.
+        self.place = list(zip(range(len(units)), self.destination, limit[layout.destination].tolist(), strict=True))
+        self.all_open = bool((limit > 0.0).all())
         # By site, the smallest units first. Those of an origin without demand weigh nothing: moving them helps no site.
         filled = np.flatnonzero((units > 0) & (size[layout.origin] > 0.0))
         into = filled[np.lexsort((filled, size[layout.origin[filled]], layout.destination[filled]))]
@@ -116,16 +118,12 @@ class _Moves:
     def _empty(self, edge: int, site: int) -> None:
         origin = self.origin[edge]
         unit, load = self.size[origin], self.load
-        # How full each destination would be with one unit more, the least full first; only its own moves change that.
-        places = [
-            ((load[to] + unit) / limit, other, to, limit) for other, to, limit in self._choices(origin) if other != edge
-        ]
-        if not places:
-            return
         here, limit_here, units = load[site], self.limit[site], self.units[edge]
         enough, most = limit_here * _ABOVE, max(limit_here, 1e-300)
+        # How full each destination would be with one unit more, the least full first; only its own moves change that.
+        places = [((load[to] + unit) / limit, other, to, limit) for other, to, limit in self._choices(origin, edge)]
         heapify(places)
-        while units > 0 and here > enough:
+        while places and units > 0 and here > enough:
             filled, other, to, limit = places[0]
             if filled > 1.0 and filled >= here / most:
                 break
@@ -136,10 +134,11 @@ class _Moves:
             heapreplace(places, ((load[to] + unit) / limit, other, to, limit))
         load[site], self.units[edge] = here, units
 
-    def _choices(self, origin: int) -> list[tuple[int, int, float]]:
-        """Return edge, destination and limit of all that an origin may send to, home included."""
-        if origin not in self.choices:
-            edges = (origin, *range(self.out_ends[origin], self.out_ends[origin + 1]))
-            to = ((edge, self.destination[edge]) for edge in edges)
-            self.choices[origin] = [(edge, site, self.limit[site]) for edge, site in to if self.limit[site] > 0.0]
-        return self.choices[origin]
+    def _choices(self, origin: int, edge: int) -> list[tuple[int, int, float]]:
+        """Return edge, destination and limit of all that an origin may send to instead of this edge, home included."""
+        start, end = self.out_ends[origin], self.out_ends[origin + 1]
+        if edge == origin:
+            choices = self.place[start:end]
+        else:
+            choices = [self.place[origin], *self.place[start:edge], *self.place[edge + 1 : end]]
+        return choices if self.all_open else [place for place in choices if place[2] > 0.0]

@@ -24,6 +24,12 @@ CROWDED = 2.5
 Found on the standard scenario at 30 rps: the mean is 1.41 times ``sed``'s with 0, 1.16 with 2.5, and 1.23 with 5.
 """
 
+UNSELFISH = 0.5
+"""Share of what a guest of a slower home gains by waiting that counts: all who come later wait for it, too (Naor 1969).
+
+Found on the standard scenarios with 4 servers: with 1 the means lie up to 6 % higher, with 0.35 2 % at 30 rps.
+"""
+
 FULLEST = 0.98
 """Utilisation from which the wait grows no further, since it would have no end at 1."""
 
@@ -95,11 +101,14 @@ def inflight_limits(layout: Layout, flow: Floats, usable: Bools) -> Ints:
     linked = np.isfinite(detour)
     busy = CROWDED * _pooled_wait(layout, layout.by_destination(flow), usable)
     own = np.where(linked, np.maximum(np.where(linked, detour, 0.0) + busy, 0.0), 0.0)
-    # A home with a bucket sends guests away while it has free servers: they would not wait there.
-    back = np.where(detour < 0.0, busy, own + 1.0 / layout.saturation) + 1.0 / layout.server_rps
+    # A home with a bucket sends guests away while it has free servers: there they would not wait, but be served slower.
+    slower = detour < 0.0
+    back = np.where(slower, busy, own + 1.0 / layout.saturation) + 1.0 / layout.server_rps
+    origin, peer = layout.origin[usable], layout.destination[usable]
+    theirs = np.maximum(back[origin] - 1.0 / layout.server_rps[peer], 0.0) * np.where(slower, UNSELFISH, 1.0)[origin]
     guest = np.full(size, np.inf)
-    np.minimum.at(guest, layout.destination[usable], back[layout.origin[usable]])
-    guest = np.where(np.isfinite(guest), np.maximum(guest - 1.0 / layout.server_rps, 0.0), own)
+    np.minimum.at(guest, peer, theirs)
+    guest = np.where(np.isfinite(guest), guest, own)
     kept = np.where(linked, flow[:size], 0.0)
     guests = layout.by_destination(flow) - flow[:size]
     idle = kept + guests <= 0.0

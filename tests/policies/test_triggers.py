@@ -54,6 +54,11 @@ def test_limits_of_the_standard_scenarios_are_those_that_were_found_best(
     assert tuple(decide(standard(edge1_rps)).inflight_limit.values()) == limits
 
 
+def test_a_guest_of_a_slower_home_waits_for_half_of_what_it_would_gain() -> None:
+    # 333 ms of service at home, 83 ms in the cloud, which serves 24 rps: for itself alone it would wait behind 6
+    assert decide(standard(8, servers=4)).inflight_limit["cloud"] == 2 + 6 // 2
+
+
 def test_limits_rise_with_the_load_of_all_and_with_the_distance() -> None:
     rates = (8, 20, 30, 38, 41)
     for name in ("edge1", "edge2", "cloud"):
