@@ -170,7 +170,7 @@ def _scaled(problem: flows.Problem, flow: Floats, wanted: Floats) -> Floats:
 
 
 def _into_room(problem: flows.Problem, flow: Floats, wanted: Floats, among: Bools) -> Floats:
-    """Spread what each row has not placed over its columns' room, in proportion to it; a little only among some edges."""
+    """Spread what each row has not placed over its columns' room, in proportion; a little only among some edges."""
     left = wanted - np.bincount(problem.row, flow, minlength=len(wanted))
     left[left <= _ROUNDING * wanted] = 0.0
     if not left.any():
