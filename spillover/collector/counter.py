@@ -25,6 +25,8 @@ class SiteCount:
         Gateway pods that were read.
     in_flight : float, optional
         Requests at the site's own application, of clients and of guests; None when the gateways do not say.
+    replicas : int, optional
+        Replicas of the application that the gateways send requests to; None when they do not say.
     """
 
     requests_total: float
@@ -32,6 +34,7 @@ class SiteCount:
     continuous_since_s: float
     gateways: int
     in_flight: float | None = None
+    replicas: int | None = None
 
 
 class GatewayCounter:

@@ -93,5 +93,8 @@ class GatewayPoller:
         count = self._counter.add(readings, self._started_unix_s + self._counted_at_s)
         waiting = [value.in_flight for value in values if value.in_flight is not None]
         # With one gateway's missing the sum would be too low.
-        self._count = replace(count, in_flight=sum(waiting) if len(waiting) == len(values) else None)
+        in_flight = sum(waiting) if len(waiting) == len(values) else None
+        # The most: a gateway that has just begun may not have heard of the replicas yet.
+        replicas = max((value.replicas for value in values if value.replicas is not None), default=None)
+        self._count = replace(count, in_flight=in_flight, replicas=replicas)
         self._error = ""

@@ -18,6 +18,7 @@ from spillover.sources.envoy import (
     STATS_PORT,
     GatewayStats,
     parse_in_flight,
+    parse_replicas,
     parse_requests_total,
 )
 from spillover.sources.fetch import fetch_text, http_client
@@ -49,7 +50,7 @@ class CollectorSettings:
     listen : str
         ``host:port`` of its own endpoints.
     services : tuple of str
-        Full names of the application's Services at the site, whose requests in flight are counted.
+        Full names of the application's Services at the site, whose requests in flight and replicas are counted.
     port : int
         Port of the pods' statistics.
     conn_manager_prefix : str
@@ -94,7 +95,9 @@ def read_gateway(client: httpx.Client, address: str, settings: CollectorSettings
     url = f"http://{host}:{settings.port}{STATS_PATH}"
     text = fetch_text(client, url, deadline_s=_READ_DEADLINE_S, max_bytes=_MAX_STATS_BYTES)
     return GatewayStats(
-        parse_requests_total(text, settings.conn_manager_prefix), parse_in_flight(text, settings.services)
+        parse_requests_total(text, settings.conn_manager_prefix),
+        parse_in_flight(text, settings.services),
+        parse_replicas(text, settings.services),
     )
 
 
@@ -170,6 +173,7 @@ def _document(site: str, count: SiteCount, age_s: float) -> dict[str, object]:
         "sampled_at_s": count.sampled_at_s,
         "gateways": count.gateways,
         "in_flight": count.in_flight,
+        "replicas": count.replicas,
         "age_s": age_s,
         "continuous_since_s": count.continuous_since_s,
     }

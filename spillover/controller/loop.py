@@ -41,6 +41,7 @@ class _SiteState:
         self.failed_reads = 0
         self.in_flight: float | None = None
         self.gateways = 1
+        self.replicas: int | None = None
         self.wanted: Any = None
         self.weights: Mapping[str, int] | None = None
 
@@ -189,7 +190,7 @@ class Controller:
             self._edges.log("sample_back", {"time": self._edges.wall_clock(), "site": name})
         site.window.add(sample, arrived_s)
         site.was_read, site.failed_reads = True, 0
-        site.in_flight, site.gateways = sample.in_flight, sample.gateways
+        site.in_flight, site.gateways, site.replicas = sample.in_flight, sample.gateways, sample.replicas
 
     def _missed(self, name: str, why: str) -> None:
         site = self._sites[name]
@@ -204,7 +205,7 @@ class Controller:
         self._edges.metrics.observed(name, demand)
         # Two witnesses: a collector alone may be restarting, and an API server alone does not carry traffic.
         dead = self._writer.silent(name) and site.failed_reads >= _DEAD_AFTER_READS
-        return SiteView(demand, healthy=not dead, in_flight=site.in_flight, gateways=site.gateways)
+        return SiteView(demand, not dead, site.in_flight, site.gateways, site.replicas)
 
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
@@ -223,7 +224,7 @@ class Controller:
                 site.weights = self._all_weights(origin, decision)
                 self._edges.metrics.wanted(origin, site.weights)
                 if origin in self._mode.sites:
-                    site.wanted = self._mode.wanted(origin, decision, snapshot, gateways=site.gateways)
+                    site.wanted = self._mode.wanted(origin, decision, snapshot, views[origin])
                 reasons[origin] = decision.reasons.get(origin, "")
         return reasons
 

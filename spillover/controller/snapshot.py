@@ -28,19 +28,23 @@ class SiteView:
         Requests at its application, as last seen; None when nobody counts them.
     gateways : int
         Gateway pods of the site.
+    replicas : int, optional
+        Replicas of its application, as last seen; None when nobody counts them.
     """
 
     demand: Demand
     healthy: bool = True
     in_flight: float | None = None
     gateways: int = 1
+    replicas: int | None = None
 
 
 def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, running_s: float) -> Snapshot:
     """Describe all sites for the policy.
 
     A site whose demand is missing keeps its last one with its true age, and one that was never seen counts as full,
-    and as old as the controller: nothing new is sent to it either way.
+    and as old as the controller: nothing new is sent to it either way. A site without a replica of the application is
+    dead, though its demand still arrives.
 
     Parameters
     ----------
@@ -62,7 +66,7 @@ def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, r
             servers=site.servers,
             service_ms=site.service_ms,
             queue=0.0 if view.in_flight is None else max(0.0, view.in_flight - site.servers),
-            healthy=view.healthy,
+            healthy=view.healthy and view.replicas != 0,
             age_s=running_s if view.demand.age_s is None else view.demand.age_s,
         )
     return Snapshot(sites=sites, links=config.model_links(), settings=config.model_settings())

@@ -42,9 +42,9 @@ def triggers(layout: Layout, usable: Bools) -> list[str]:
 
     Where an idle home answers no later than any idle peer, only a full home is a reason to leave: a bucket would also
     send away what finds home idle. Where a peer is faster, detour included, a full home is a reason that comes too
-    late, and the bucket keeps at home only what the split keeps.
+    late, and the bucket keeps at home only what the split keeps. So does that of a dead home, which is never full.
     """
-    slower = _detour(layout, usable) < 0.0
+    slower = (_detour(layout, usable) < 0.0) | (layout.usable <= 0.0)
     return [BOTH if bucket else INFLIGHT for bucket in slower.tolist()]
 
 

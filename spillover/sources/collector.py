@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEMAND_PATH = "/demand"
 _MAX_BYTES = 65_536
-_MAYBE = ("continuous_since_s", "in_flight")
+_MAYBE = ("continuous_since_s", "in_flight", "replicas")
 _NUMBERS = ("requests_total", "sampled_at_s", "age_s")
 
 
@@ -71,7 +71,10 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     numbers = {name: _number(answer, name) for name in _NUMBERS}
     maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
     gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
-    return CounterSample(**numbers, **maybe, gateways=gateways)
+    replicas = maybe.pop("replicas", None)
+    if replicas is not None and (replicas < 0 or replicas != int(replicas)):
+        raise SourceError(f"replicas must be a whole number of 0 or more, got {replicas:g}")
+    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=None if replicas is None else int(replicas))
 
 
 def _number(answer: dict[str, Any], name: str) -> float:

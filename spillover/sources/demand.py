@@ -36,6 +36,8 @@ class CounterSample:
         Requests at the site's own application; None when nobody counts them.
     gateways : int
         Gateway pods of the site.
+    replicas : int, optional
+        Replicas of the application; None when nobody counts them.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class CounterSample:
     age_s: float = 0.0
     in_flight: float | None = None
     gateways: int = 1
+    replicas: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight"):

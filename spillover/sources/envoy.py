@@ -6,6 +6,8 @@ would oscillate; attempts at upstream clusters would count retries.
 
 ``envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}`` is how many requests this
 gateway has handed to the site's own application and not got back, its guests' among them.
+
+``envoy_cluster_membership_healthy`` of the same clusters is how many replicas of the application it sends requests to.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ CLIENT_LISTENER = "outbound_0.0.0.0_8080"
 """Name that Istio gives to the connection manager of a gateway's listener on port 8080."""
 
 STATS_PORT = 15090
-STATS_PATH = "/stats/prometheus?filter=downstream_rq_total|outbound.*upstream_rq_active"
+STATS_PATH = "/stats/prometheus?filter=downstream_rq_total|outbound.*(upstream_rq_active|membership_healthy)"
 """Envoy leaves out every statistic whose name lacks the filter: a gateway with many clusters answers in kilobytes."""
 
 ACTIVE_METRIC = "envoy_cluster_upstream_rq_active"
+REPLICAS_METRIC = "envoy_cluster_membership_healthy"
 
 _LARGEST_COUNT = 2.0**53
 """Above it a double no longer holds every whole number: increments of 1 would be lost, so it cannot be a counter."""
@@ -46,10 +49,13 @@ class GatewayStats:
         Requests that its client listener has received since it started.
     in_flight : float, optional
         Requests that it has handed to the site's own application and not got back; None when it does not say.
+    replicas : int, optional
+        Replicas of the application that it sends requests to; None when it does not say.
     """
 
     requests_total: float
     in_flight: float | None = None
+    replicas: int | None = None
 
 
 def parse_requests_total(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> float:
@@ -98,12 +104,41 @@ def parse_in_flight(text: str, services: Collection[str]) -> float | None:
     SourceError
         If a value is one that no gauge of requests can have.
     """
-    values = [
-        _count(value, f'{ACTIVE_METRIC}{{cluster_name="{labels["cluster_name"]}"}}')
-        for labels, value in _samples(text, ACTIVE_METRIC)
+    values = _of_services(text, ACTIVE_METRIC, services)
+    return sum(values) if values else None
+
+
+def parse_replicas(text: str, services: Collection[str]) -> int | None:
+    """Return how many replicas of the application the gateway sends requests to.
+
+    Parameters
+    ----------
+    text
+        Body of /stats/prometheus.
+    services
+        Full names of the application's Services in its own cluster: all of them lead to the same replicas.
+
+    Returns
+    -------
+    int or None
+        The most over all of their ports; None when the gateway keeps no such statistic.
+
+    Raises
+    ------
+    SourceError
+        If a value is one that no number of replicas can be.
+    """
+    values = _of_services(text, REPLICAS_METRIC, services)
+    return int(max(values)) if values else None
+
+
+def _of_services(text: str, metric: str, services: Collection[str]) -> list[float]:
+    """Return a metric's values for the clusters of these services."""
+    return [
+        _count(value, f'{metric}{{cluster_name="{labels["cluster_name"]}"}}')
+        for labels, value in _samples(text, metric)
         if labels.get("cluster_name", "").rstrip(";").rpartition("|")[2] in services
     ]
-    return sum(values) if values else None
 
 
 def _samples(text: str, metric: str) -> list[tuple[Mapping[str, str], float]]:

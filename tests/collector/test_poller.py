@@ -18,6 +18,7 @@ class Gateways:
         self.now_s = 50.0
         self.values: dict[str, float | SourceError] = {"a": 100.0}
         self.in_flight: dict[str, float] = {}
+        self.replicas: dict[str, int] = {}
         self.reads = 0
 
     def read(self, address: str) -> GatewayStats:
@@ -25,7 +26,7 @@ class Gateways:
         value = self.values[address]
         if isinstance(value, SourceError):
             raise value
-        return GatewayStats(value, self.in_flight.get(address))
+        return GatewayStats(value, self.in_flight.get(address), self.replicas.get(address))
 
 
 @pytest.fixture
@@ -118,3 +119,11 @@ def test_requests_in_flight_are_unknown_when_a_gateway_does_not_say(poller: Gate
     count = poller.reading(0.1).count
     assert count is not None
     assert count.in_flight is None
+
+
+def test_a_gateway_that_has_not_heard_of_the_replicas_yet_hides_none(poller: GatewayPoller, gateways: Gateways) -> None:
+    gateways.values = {"a": 1.0, "b": 1.0, "c": 1.0}
+    gateways.replicas = {"a": 2, "b": 0}
+    count = poller.reading(0.1).count
+    assert count is not None
+    assert count.replicas == 2

@@ -94,6 +94,7 @@ class FakeSite:
     api_error: Exception | None = None
     in_flight: float | None = None
     gateways: int = 1
+    replicas: int | None = None
     conflicts: int = 0
     lost_answers: int = 0
     writes: int = 0
@@ -169,7 +170,9 @@ class FakeSite:
         if self.sample_error is not None:
             raise self.sample_error
         value = self.requests_total if self.broken_value is None else self.broken_value
-        return CounterSample(value, self.sampled_at_s, in_flight=self.in_flight, gateways=self.gateways)
+        return CounterSample(
+            value, self.sampled_at_s, in_flight=self.in_flight, gateways=self.gateways, replicas=self.replicas
+        )
 
     def edit(self, weights: Mapping[str, int]) -> None:
         """Change the weights as a person would."""

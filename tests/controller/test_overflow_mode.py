@@ -112,3 +112,26 @@ def test_what_waits_at_a_site_lowers_what_it_keeps(world: World) -> None:
     world.steps(2)
     assert world.last_tick["in_flight"]["edge1"] == 40.0
     assert world.last_tick["weights"]["edge1"]["edge1"] < before
+
+
+def test_replicas_divide_the_limits_among_themselves(world: World) -> None:
+    world.sites["edge1"].in_flight = 6.0  # a limit that can be divided
+    world.steps(10)
+    alone = world.sites["edge1"].numbers()
+    world.sites["edge1"].replicas = 3
+    world.steps(10)
+    each = world.sites["edge1"].numbers()
+    assert each["inflight_limit"] == max(1, round(alone["inflight_limit"] / 3))
+    assert each["last_limit"] < alone["last_limit"]
+
+
+def test_a_site_without_a_replica_keeps_nothing_and_is_sent_nothing(world: World) -> None:
+    before = world.last_tick["weights"]["edge1"]["edge1"]
+    world.sites["edge1"].replicas = 0
+    world.steps(2)
+    assert world.last_tick["numbers"]["edge1"]["bucket_rps"] == 0.0
+    assert world.last_tick["weights"]["edge1"]["edge1"] == 0
+    assert world.last_tick["weights"]["edge2"]["edge1"] == 0
+    world.sites["edge1"].replicas = 1
+    world.steps(30)
+    assert world.last_tick["weights"]["edge1"]["edge1"] == pytest.approx(before, abs=2)

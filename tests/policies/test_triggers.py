@@ -59,6 +59,14 @@ def test_a_guest_of_a_slower_home_waits_for_half_of_what_it_would_gain() -> None
     assert decide(standard(8, servers=4)).inflight_limit["cloud"] == 2 + 6 // 2
 
 
+def test_a_dead_home_has_a_bucket_that_keeps_nothing() -> None:
+    snapshot = standard(8)
+    dead = replace(snapshot, sites=dict(snapshot.sites) | {"edge1": replace(snapshot.sites["edge1"], healthy=False)})
+    decision = decide(dead)
+    assert decision.trigger["edge1"] == "both"
+    assert decision.bucket_rps["edge1"] == 0.0
+
+
 def test_limits_rise_with_the_load_of_all_and_with_the_distance() -> None:
     rates = (8, 20, 30, 38, 41)
     for name in ("edge1", "edge2", "cloud"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.envoy import parse_in_flight, parse_requests_total
+from spillover.sources.envoy import parse_in_flight, parse_replicas, parse_requests_total
 from spillover.sources.fetch import SourceError
 
 SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
@@ -89,3 +89,21 @@ def test_number_in_flight_that_cannot_be_is_named(value: str) -> None:
     series = 'envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}'
     with pytest.raises(SourceError, match=r"app\.apps.* must be a whole number of 0 or more, got"):
         parse_in_flight(f"{series} {value}\n", SERVICES)
+
+
+REPLICAS = """envoy_cluster_membership_healthy{cluster_name="outbound|80||app.apps.svc.cluster.local"} 3
+envoy_cluster_membership_healthy{cluster_name="outbound|81||app-last.apps.svc.cluster.local;"} 2
+envoy_cluster_membership_healthy{cluster_name="outbound|443||app.peers.internal"} 9
+"""
+
+
+def test_replicas_are_those_of_the_sites_own_application_and_counted_once() -> None:
+    assert parse_replicas(REPLICAS, SERVICES) == 3
+    assert parse_replicas(TEXT, SERVICES) is None
+
+
+def test_an_application_without_a_replica_has_none() -> None:
+    series = 'envoy_cluster_membership_healthy{cluster_name="outbound|80||app.apps.svc.cluster.local"}'
+    assert parse_replicas(f"{series} 0\n", SERVICES) == 0
+    with pytest.raises(SourceError, match="must be a whole number of 0 or more, got -1"):
+        parse_replicas(f"{series} -1\n", SERVICES)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from spillover.controller.config import ControllerConfig
     from spillover.controller.reconcile import Applied, ClusterApi
+    from spillover.controller.snapshot import SiteView
     from spillover.model import Decision, Snapshot
 
 
@@ -26,7 +27,7 @@ class Mode(Protocol):
         """Return the sites at which there is something to write."""
         ...
 
-    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, *, gateways: int) -> Any:
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> Any:
         """Return what a site should have, whose gateways divide its rates among themselves."""
         ...
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from spillover.controller.config import ControllerConfig
+    from spillover.controller.snapshot import SiteView
     from spillover.meshes.objects import ObjectRef
     from spillover.model import Decision, Snapshot
 
@@ -53,9 +54,15 @@ class OverflowMode:
         """Return the sites whose proxies are told numbers."""
         return frozenset(self._sites)
 
-    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, *, gateways: int) -> overflow.Numbers:
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> overflow.Numbers:
         """Return what the site's proxies should enforce."""
-        return overflow.numbers_for(decision, snapshot.sites[name], self._identities[name], gateways=gateways)
+        return overflow.numbers_for(
+            decision,
+            snapshot.sites[name],
+            self._identities[name],
+            gateways=view.gateways,
+            replicas=max(1, view.replicas or 1),
+        )
 
     def described(self, wanted: Mapping[str, overflow.Numbers]) -> Mapping[str, Mapping[str, float]]:
         """Return the numbers under flat names, by site."""

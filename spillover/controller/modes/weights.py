@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from spillover.controller.config import ControllerConfig
+    from spillover.controller.snapshot import SiteView
     from spillover.model import Decision, Snapshot
 
 
@@ -37,7 +38,7 @@ class WeightsMode:
         """Return the origins that have a VirtualService."""
         return frozenset(self._targets)
 
-    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, *, gateways: int) -> Mapping[str, int]:  # noqa: ARG002
+    def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> Mapping[str, int]:  # noqa: ARG002
         """Return the weights by site, with a 0 for every destination that the decision leaves out."""
         return dict.fromkeys(self._targets[name].destinations, 0) | dict(decision.weights[name])
 

@@ -49,7 +49,14 @@ def inflight_limits(site: OverflowSite) -> Manifest:
 
 def refusals(site: OverflowSite) -> Manifest:
     """Return what lets the application's proxy mark its own refusals, so that they can be told from answers."""
-    mark = {
+    # Its own container does not take the connection: not begun either, but no sign of a full site.
+    down = {
+        "filter": {"response_flag_filter": {"flags": ["UF"]}},
+        "headers_to_add": [
+            {"header": {"key": REFUSED_HEADER, "value": "down"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+    }
+    full = {
         "filter": {"response_flag_filter": {"flags": ["UO"]}},
         "headers_to_add": [
             {"header": {"key": REFUSED_HEADER, "value": "full"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
@@ -64,7 +71,7 @@ def refusals(site: OverflowSite) -> Manifest:
         "match": {"context": "SIDECAR_INBOUND", "listener": {"filterChain": {"filter": {"name": envoy.MANAGER}}}},
         "patch": {
             "operation": "MERGE",
-            "value": {"typed_config": {"@type": envoy.MANAGER_TYPE, "local_reply_config": {"mappers": [mark]}}},
+            "value": {"typed_config": {"@type": envoy.MANAGER_TYPE, "local_reply_config": {"mappers": [full, down]}}},
         },
     }
     return envoy.envoy_filter(f"{site.object_name}-refusals", site.namespace, {"app": site.application}, [merge])

@@ -64,7 +64,14 @@ def doors() -> Manifest:
         "name": GRANTS_FILTER,
         "typed_config": {"@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "spillover_grants"},
     }
-    connect = {
+    # A guest that finds no replica here, or none that takes its connection, was not begun: it may be tried elsewhere.
+    down = {
+        "filter": {"response_flag_filter": {"flags": ["UH", "UF"]}},
+        "headers_to_add": [
+            {"header": {"key": REFUSED_HEADER, "value": "down"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+    }
+    guests = {
         "applyTo": "NETWORK_FILTER",
         "match": {
             "context": "GATEWAY",
@@ -72,7 +79,13 @@ def doors() -> Manifest:
         },
         "patch": {
             "operation": "MERGE",
-            "value": {"typed_config": {"@type": envoy.MANAGER_TYPE, "http2_protocol_options": {"allow_connect": True}}},
+            "value": {
+                "typed_config": {
+                    "@type": envoy.MANAGER_TYPE,
+                    "http2_protocol_options": {"allow_connect": True},
+                    "local_reply_config": {"mappers": [down]},
+                }
+            },
         },
     }
     return envoy.envoy_filter(
@@ -85,7 +98,7 @@ def doors() -> Manifest:
             envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", bucket),
             envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", spill),
             envoy.http_filter(PEER_PORT, "INSERT_BEFORE", grants),
-            connect,
+            guests,
         ],
     )
 
