@@ -33,7 +33,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
         access_log=False,
         log_level="warning",
         server_header=False,

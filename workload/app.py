@@ -13,7 +13,8 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocketDisconnect
 
 from workload.thumbnails import (
     MAX_WIDTH,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
+    from starlette.websockets import WebSocket
 
     from workload.settings import Settings
 
@@ -114,6 +116,13 @@ class Service:
             },
         )
 
+    async def echo(self, socket: WebSocket) -> None:
+        """Say back each message: a connection that lasts as long as its client wants, however requests are led."""
+        await socket.accept(headers=[(b"x-served-by", self._settings.site_name.encode())])
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await socket.send_text(await socket.receive_text())
+
     def _run(self, image: bytes, width: int) -> asyncio.Future[Work]:
         return asyncio.get_running_loop().run_in_executor(self._threads, self._timed_work, image, width)
 
@@ -182,6 +191,7 @@ def create_app(settings: Settings, work: Callable[[bytes, int, int], bytes] = ma
             Route("/thumbnail", service.thumbnail, methods=["POST"]),
             Route("/healthz", service.healthz, methods=["GET"]),
             Route("/readyz", service.readyz, methods=["GET"]),
+            WebSocketRoute("/echo", service.echo),
         ],
         lifespan=service.lifespan,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path  # noqa: TC003  pydantic reads the annotation
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ _NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 _Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 _LONGEST_INTERVAL_S = 1.0
+_OVERFLOW_WINDOW_S = 10.0
 _DEADLINE_SHARE = 0.45
 """Reads and then writes get this share of the time until the next: together they end before it."""
 
@@ -165,7 +166,8 @@ class ControllerConfig(Strict):
         How to act on the mesh; ``weights`` writes VirtualService weights, ``overflow`` the numbers of proxies that
         spill by themselves.
     window_s
-        Demand is averaged over this many seconds.
+        Demand is averaged over this many seconds: by default 1, and 10 in overflow mode, where the proxies react by
+        themselves and each write of a rate fills a bucket.
     period_s
         Seconds from one decision to the next.
     total
@@ -176,7 +178,7 @@ class ControllerConfig(Strict):
         See there.
     """
 
-    policy: str = "paper"
+    policy: str = "cooperative"
     mode: Literal["weights", "overflow"] = "weights"
     window_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
@@ -185,6 +187,13 @@ class ControllerConfig(Strict):
     leadership: LeadershipConfig | None = None
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
     links: tuple[LinkConfig, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _window_of_the_mode(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("mode") == "overflow" and raw.get("window_s") is None:
+            return raw | {"window_s": _OVERFLOW_WINDOW_S}
+        return raw
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

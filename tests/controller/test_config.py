@@ -92,6 +92,14 @@ def test_leadership_has_times_that_fit(tmp_path: Path) -> None:
     assert config.leadership.call_timeout_s == 1.0
 
 
+def test_demand_is_averaged_for_longer_where_the_proxies_react(tmp_path: Path) -> None:
+    silent = raw_config(tmp_path)
+    silent.pop("window_s", None)
+    assert parse_config(silent).window_s == 1.0
+    assert parse_config(silent | {"mode": "overflow"}).window_s == 10.0
+    assert parse_config(silent | {"mode": "overflow", "window_s": 2}).window_s == 2.0
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

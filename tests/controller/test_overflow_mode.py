@@ -135,3 +135,16 @@ def test_a_site_without_a_replica_keeps_nothing_and_is_sent_nothing(world: World
     world.sites["edge1"].replicas = 1
     world.steps(30)
     assert world.last_tick["weights"]["edge1"]["edge1"] == pytest.approx(before, abs=2)
+
+
+def test_a_home_that_lost_its_last_replica_is_closed_at_once_even_just_after_a_write(world: World) -> None:
+    site = world.sites["edge1"]
+    site.replicas = 0
+    world.steps(1)
+    assert site.numbers()["bucket_rps"] < 0.001
+    site.replicas = 1
+    while site.numbers()["bucket_rps"] < 0.001:
+        world.steps(1)
+    site.replicas = 0
+    world.steps(1)
+    assert site.numbers()["bucket_rps"] < 0.001

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook
 
 from spillover.clusters import Cluster
 from spillover.reconciliation import Target, reconcile_weights
@@ -13,17 +13,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CONTROLLER = ("--namespace=spillover-system", "deployment/controller")
+CONTROLLERS = 2
+STANDING_MODE = "overflow"
+"""How the stand-up lets the clients be led."""
 
 
-@pytest.fixture
-def set_weights() -> Iterator[Callable[[str, dict[str, int]], None]]:
-    """Set a site's weights by hand, with the controller out of the way; everything is at home again afterwards.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the weights last: each change between the modes takes its time."""
+    items.sort(key=lambda item: "set_weights" in getattr(item, "fixturenames", ()))
 
-    Weights are given by the site that serves.
-    """
+
+@pytest.fixture(scope="session")
+def lead_by() -> Iterator[Callable[[str], None]]:
+    """Let the clients be led by "weights" or by "overflow"; afterwards they are led as the stand-up leads them."""
+    now = STANDING_MODE
+
+    def change(mode: str) -> None:
+        nonlocal now
+        if mode == now:
+            return
+        ended = playbook("workload", f"--extra-vars=workload_mode={mode}")
+        assert ended.returncode == 0, ended.stdout[-3000:]
+        now = mode
+
+    yield change
+    change(STANDING_MODE)
+
+
+@pytest.fixture(scope="module")
+def no_controller() -> Iterator[None]:
+    """Take the controllers out of the way."""
     namespace, controller = CONTROLLER
     kubectl("cloud", namespace, "scale", controller, "--replicas=0")
     kubectl("cloud", namespace, "wait", "pods", "--selector=app=controller", "--for=delete", "--timeout=60s")
+    try:
+        yield
+    finally:
+        kubectl("cloud", namespace, "scale", controller, f"--replicas={CONTROLLERS}")
+        kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
+
+
+@pytest.fixture
+def set_weights(
+    lead_by: Callable[[str], None],
+    no_controller: None,  # noqa: ARG001  it would put other weights
+) -> Iterator[Callable[[str, dict[str, int]], None]]:
+    """Set a site's weights by hand; everything is at home again afterwards.
+
+    Weights are given by the site that serves.
+    """
+    lead_by("weights")
 
     def write(site: str, weights: dict[str, int]) -> None:
         name = SITES[site]["workload"]
@@ -37,8 +76,6 @@ def set_weights() -> Iterator[Callable[[str, dict[str, int]], None]]:
     finally:
         for site in SITES:
             write(site, {site: 100})
-        kubectl("cloud", namespace, "scale", controller, "--replicas=1")
-        kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook, wait_for
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, wait_for
 from PIL import Image
 
 from spillover.clusters import Cluster
@@ -18,12 +18,11 @@ from spillover.meshes import overflow
 from spillover.meshes.overflow import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.usefixtures("no_controller")]
 
 PLENTY = 1000
-CONTROLLER = ("--namespace=spillover-system", "deployment/controller")
 Answer = tuple[str, int, str | None]
 
 
@@ -58,24 +57,9 @@ def effective() -> None:
     time.sleep(2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def overflow_mode() -> Iterator[None]:
-    """Lead the clients by the proxies, without a controller; the weights lead them again afterwards."""
-    namespace, controller = CONTROLLER
-    kubectl("cloud", namespace, "scale", controller, "--replicas=0")
-    ended = playbook("workload", "--extra-vars=workload_mode=overflow")
-    try:
-        assert ended.returncode == 0, ended.stdout[-3000:]
-        yield
-    finally:
-        back = playbook("workload")
-        kubectl("cloud", namespace, "scale", controller, "--replicas=1")
-        kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
-        assert back.returncode == 0, back.stdout[-3000:]
-
-
 @pytest.fixture(autouse=True)
-def nothing_refused(overflow_mode: None) -> None:  # noqa: ARG001  the objects must be there
+def nothing_refused(lead_by: Callable[[str], None]) -> None:
+    lead_by("overflow")
     for site in SITES:
         tell(site)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from workload.app import create_app
 from workload.settings import Settings
@@ -213,3 +214,11 @@ def test_the_probes_answer_and_readiness_waits_for_the_first_thumbnail():
             return before, during
 
     assert asyncio.run(scenario()) == ((200, 503), (200, 200))
+
+
+def test_a_websocket_says_back_what_it_is_told_and_who_serves():
+    with TestClient(create_app(Settings(site_name="edge1"))) as client, client.websocket_connect("/echo") as socket:
+        assert dict(socket.extra_headers) == {b"x-served-by": b"edge1"}
+        for message in ("one", "two"):
+            socket.send_text(message)
+            assert socket.receive_text() == message

@@ -112,14 +112,20 @@ class _Objects:
         self._last: dict[ObjectRef, dict[str, Any]] = {}
         self._written_s: dict[ObjectRef, float] = {}
         self._turn = count()
+        self._closed = False
 
     def due(self, wanted: overflow.Numbers, now_s: float) -> list[ObjectRef]:
-        """Return the objects to read now: those that are to change and may, and the one whose turn it is."""
+        """Return the objects to read now: those that are to change and may, and the one whose turn it is.
+
+        A home that can serve nobody any more waits for no interval: each request that it keeps is lost.
+        """
         turn = self._refs[next(self._turn) % len(self._refs)]
+        closing = wanted.bucket_rps == 0.0 and not self._closed
+        self._closed = wanted.bucket_rps == 0.0
         return [
             ref
             for ref in self._refs
-            if now_s - self._written_s.get(ref, -SHORTEST_INTERVAL_S) >= SHORTEST_INTERVAL_S
+            if (closing or now_s - self._written_s.get(ref, -SHORTEST_INTERVAL_S) >= SHORTEST_INTERVAL_S)
             and (ref == turn or ref not in self._last or numbers.json_patch(self._last[ref], wanted))
         ]
 

@@ -29,7 +29,8 @@ function envoy_on_request(handle)
   local spilled = headers:get("{SPILL_HEADER}") ~= nil
   local order = handle:metadata():get(spilled and "spilled" or "kept")
   local length = tonumber(headers:get("content-length") or "0")
-  if length ~= nil and length > (handle:metadata():get("largest_body_bytes") or math.huge) then
+  local unknown = headers:get("transfer-encoding") ~= nil
+  if unknown or (length ~= nil and length > (handle:metadata():get("largest_body_bytes") or math.huge)) then
     order = handle:metadata():get("large")
   end
   if order ~= nil then
