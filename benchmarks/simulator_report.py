@@ -6,7 +6,6 @@ stand between two markers each, and only what is between them is replaced; its p
 
 from __future__ import annotations
 
-import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 import simulator
 import typer
+from documents import replace_table
 
 from spillover.cli.progress import progress_bars
 from spillover.simulator import engine, farm, figures, summary, sweep, tables, targets
@@ -58,16 +58,6 @@ def step_traces() -> dict[str, pd.DataFrame]:
         )
         traces[str(cell.labels["variant"])] = frame.groupby("time_s", as_index=False).mean()
     return traces
-
-
-def replace_table(document: Path, name: str, table: str) -> None:
-    """Put a table between its markers."""
-    text = document.read_text(encoding="utf-8")
-    begin, end = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise typer.BadParameter(f"{document.name} must have the markers {begin} and {end}")
-    document.write_text(pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text), encoding="utf-8")
 
 
 def computing_time(results: dict[str, pd.DataFrame]) -> str:

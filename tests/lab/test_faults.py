@@ -1,7 +1,7 @@
 """What clients notice of each fault while a crowd is at a door, and how long it takes until all is as before.
 
 The sites are in overflow mode, two controllers stand ready, and one leads. Each fault leaves a line in
-results/faults.json, from which ``python -m benchmarks.faults`` makes the table in docs/faults.md.
+results/faults.json, from which ``python benchmarks/faults.py`` makes the table in docs/faults.md.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 from collections import Counter
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from crowd import Crowd
 from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, wait_for
 from PIL import Image
+from websockets.sync.client import connect
 
 from spillover.clusters import Cluster
 from spillover.meshes import overflow
@@ -20,9 +23,12 @@ from spillover.meshes.overflow import numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from websockets.sync.client import ClientConnection
+
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.usefixtures("no_controller")]
 
 PLENTY = 1000
+CROWD, CROWD_RPS = 10_000, 70
 Answer = tuple[str, int, str | None]
 
 
@@ -96,6 +102,15 @@ def open_connections() -> int:
     text = kubectl(
         "edge1", "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
         "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8080.*downstream_cx_active",
+    )  # fmt: skip
+    return int(text.strip().rpartition(": ")[2])
+
+
+def came_as_guests(site: str) -> int:
+    """Return how many requests have come to the peers' door of a site since its gateway started."""
+    text = kubectl(
+        site, "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
+        "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8443.*downstream_rq_total",
     )  # fmt: skip
     return int(text.strip().rpartition(": ")[2])
 
@@ -229,3 +244,58 @@ def test_with_every_site_spilling_everything_none_is_spilled_twice(client: httpx
     for site in SITES:
         served = Counter(ask(client, site)[0] for _ in range(20))
         assert served[site] <= 2  # the tokens that the bucket began with
+
+
+def test_a_websocket_lives_on_while_rates_change_at_home_and_at_a_peer() -> None:
+    url = f"ws://{SITES['edge1']['address']}:{CLIENT_PORT}/echo"
+
+    def opened() -> ClientConnection:
+        return connect(url, additional_headers={"Host": HOST}, proxy=None, open_timeout=10)
+
+    with opened() as at_home:
+        tell("edge1", bucket_rps=0.0)
+        effective()
+        with ThreadPoolExecutor(3) as threads:  # the bucket's first tokens
+            for socket in threads.map(lambda _: opened(), range(3)):
+                socket.close()
+        with opened() as at_a_peer:
+            assert at_home.response is not None
+            assert at_a_peer.response is not None
+            assert at_home.response.headers["x-served-by"] == "edge1"
+            assert at_a_peer.response.headers["x-served-by"] in peers("edge1")
+            for number in range(4):
+                tell("edge1", bucket_rps=5.0 + 3 * number, inflight_limit=10 + number)
+                tell("edge2", grants_rps={"edge1": 50.0 + 20 * number, "cloud": 50.0})
+                effective()
+                for socket in (at_home, at_a_peer):
+                    socket.send(f"still there {number}")
+                    assert socket.recv(timeout=5) == f"still there {number}"
+
+
+def test_a_body_of_unknown_length_stays_at_home(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0)
+    effective()
+    image = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(image, "PNG")
+    ask(client, "edge1"), ask(client, "edge1")  # the bucket's first tokens
+    assert ask(client, "edge1", method="POST", path="/thumbnail", content=image.getvalue())[0] != "edge1"
+    assert ask(client, "edge1", method="POST", path="/thumbnail", content=iter([image.getvalue()]))[:2] == (
+        "edge1",
+        200,
+    )
+
+
+def test_symmetric_overload_of_all_sites_makes_no_loop() -> None:
+    """Whoever is a guest is answered where it arrived: as many came to peers' doors as peers answered."""
+    for site in SITES:
+        tell(site, bucket_rps=5.0)
+    effective()
+    before = {site: came_as_guests(site) for site in SITES}
+    with contextlib.ExitStack() as stack:
+        crowds = {site: stack.enter_context(Crowd(site, CROWD_RPS)) for site in SITES}
+        wait_for(lambda: sum(len(crowd.requests) for crowd in crowds.values()) >= CROWD, timeout_s=200)
+    guests = sum(came_as_guests(site) - before[site] for site in SITES)
+    spilled = sum(count for origin, crowd in crowds.items() for site, count in crowd.served().items() if site != origin)
+    assert not sum((crowd.errors for crowd in crowds.values()), Counter())
+    assert spilled > CROWD / 2
+    assert guests == spilled

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 
+from spillover.model import SpilloverError
 from spillover.simulator import sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def test_only_what_is_between_the_markers_is_replaced(report, tmp_path):
     page.write_text("before\n<!-- table: step -->\nold \\1\n<!-- end: step -->\nafter\n")
     report.replace_table(page, "step", "| new \\2 |")
     assert page.read_text() == "before\n<!-- table: step -->\n| new \\2 |\n<!-- end: step -->\nafter\n"
-    with pytest.raises(typer.BadParameter, match="markers"):
+    with pytest.raises(SpilloverError, match="marks"):
         report.replace_table(page, "other", "x")
 
 
