@@ -24,13 +24,22 @@ IDEMPOTENT_METHODS = "GET|HEAD|OPTIONS|PUT|DELETE"
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,retriable-headers,envoy-ratelimited"
 
 _SPILL_LUA = f"""\
+-- How long the body will be nobody knows. A call of gRPC never says it, and is short or a stream that stays.
+local function streams(headers)
+  local method = headers:get(":method")
+  local body = method == "POST" or method == "PUT" or method == "PATCH"
+  return body and (headers:get("content-type") or ""):find("application/grpc", 1, true) ~= 1
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local spilled = headers:get("{SPILL_HEADER}") ~= nil
   local order = handle:metadata():get(spilled and "spilled" or "kept")
-  local length = tonumber(headers:get("content-length") or "0")
-  local unknown = headers:get("transfer-encoding") ~= nil
-  if unknown or (length ~= nil and length > (handle:metadata():get("largest_body_bytes") or math.huge)) then
+  local length = tonumber(headers:get("content-length") or "")
+  if length == nil and streams(headers) then
+    length = math.huge
+  end
+  if (length or 0) > (handle:metadata():get("largest_body_bytes") or math.huge) then
     order = handle:metadata():get("large")
   end
   if order ~= nil then
