@@ -298,5 +298,5 @@ def test_symmetric_overload_of_all_sites_makes_no_loop() -> None:
     spilled = sum(count for origin, crowd in crowds.items() for site, count in crowd.served().items() if site != origin)
     assert not sum((crowd.errors for crowd in crowds.values()), Counter())
     assert spilled > CROWD / 2
-    # A few are answered twice on a busy machine: their connection is given up for dead, and what is idempotent tried again.
+    # A few are answered twice on a busy machine: a connection is given up for dead, and what is idempotent tried again.
     assert spilled <= guests <= spilled + CROWD / 200
