@@ -31,12 +31,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spillover.policies.edges import edges_of
 from spillover.policies.queueing import CUT, Marginal, marginal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spillover.policies.queueing import Floats, Ints
+    from spillover.policies.queueing import Bools, Floats, Ints
 
 DENSE_SITES = 300
 _DENSE_GAP = 1e-6
@@ -70,6 +71,9 @@ _FEW_CONJUGATE_STEPS = 12
 
 _TIED = 3.0
 """Two sites belong to one cluster when the flows tie their prices this many times as firmly as their queues do."""
+
+_CLUSTERS_LAST = 3
+"""Clusters are looked for anew after so many steps: they change slowly, and to find them takes a third of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,16 @@ class _Point:
     nu: Floats
 
 
+@dataclass(slots=True)
+class _Clusters:
+    """Each site's cluster, that of each row's anchor, which edges lead there, and for how many steps they hold."""
+
+    label: Ints
+    of_row: Ints
+    inside: Bools
+    steps_left: int
+
+
 def solve(problem: Problem) -> Flow:
     """Solve the flow problem."""
     return _Solver(problem).run()
@@ -151,14 +165,12 @@ class _Solver:
         self.dense = self.columns <= DENSE_SITES
         self.accuracy = _CONJUGATE_TOLERANCE
         self.slow = False
-        self.cost = problem.price / self.time
+        self.clusters: _Clusters | None = None
+        self.edges = edges_of(problem.row, problem.column, copies=not self.dense)
+        self.cost = self.edges.lay_out(problem.price) / self.time
         self.demand = problem.demand / self.rate
         self.room = problem.room / self.rate
         self.most = problem.shed_most / self.rate
-        self.row_start = np.searchsorted(problem.row, np.arange(self.rows))
-        self.by_column = np.argsort(problem.column, kind="stable")
-        self.column_start = np.searchsorted(problem.column[self.by_column], np.arange(self.columns))
-        self.row_in = problem.row[self.by_column]
         total = problem.room + problem.base
         self.cut = np.clip(total / (problem.servers * problem.server_rps), 1e-9, CUT)
         dearest = float(self.queue(self.room).slope.max())
@@ -175,32 +187,27 @@ class _Solver:
         unit = self.rate * self.time
         return Marginal(found.number / unit, found.slope / self.time, found.curvature * self.rate / self.time)
 
-    def row_sum(self, values: Floats) -> Floats:
-        return np.add.reduceat(values, self.row_start)
-
-    def column_sum(self, values: Floats) -> Floats:
-        return np.add.reduceat(values.take(self.by_column), self.column_start)
-
     def shed_sum(self, values: Floats) -> Floats:
         return np.bincount(self.p.shed_row, values, minlength=self.rows).astype(float, copy=False)
 
     def start(self) -> _Point:
         """Return a point inside all limits: sites at most 80 % full, the rest of the demand shed, duals that fit."""
-        row, column, shed_row = self.p.row, self.p.column, self.p.shed_row
+        edges, shed_row = self.edges, self.p.shed_row
+        row_sum, column_sum, spread, column = edges.row_sum, edges.column_sum, edges.spread, edges.column
         weight = self.room[column] / (1.0 + self.cost)
-        weight += 0.05 * (self.row_sum(weight) / np.bincount(row, minlength=self.rows))[row]
-        x = 0.95 * (self.demand / self.row_sum(weight))[row] * weight
-        x *= np.minimum(1.0, 0.8 * self.room / self.column_sum(x))[column]
-        s = self.most * (1.0 - self.row_sum(x) / self.demand)[shed_row]
-        load = self.column_sum(x)
+        weight += spread(0.05 * row_sum(weight) / row_sum(np.ones_like(weight)))
+        x = weight * spread(0.95 * self.demand / row_sum(weight))
+        x *= np.minimum(1.0, 0.8 * self.room / column_sum(x))[column]
+        s = self.most * (1.0 - row_sum(x) / self.demand)[shed_row]
+        load = column_sum(x)
         w = self.room - load
         epsilon = _FIRST_PRODUCT * float((s * self.penalty).mean())
         q = epsilon / w
         there = self.cost + (self.queue(load).slope + q)[column]
-        nu = np.minimum.reduceat(there - epsilon / x, self.row_start)
+        nu = edges.row_least(there - epsilon / x)
         above = self.penalty - nu[shed_row]
         low = np.maximum(above + epsilon / (self.most - s), epsilon / s)
-        return _Point(x, there - nu[row], s, self.most - s, low, low - above, w, q, nu)
+        return _Point(x, there - spread(nu), s, self.most - s, low, low - above, w, q, nu)
 
     def run(self) -> Flow:
         """Step until the gap is small, or until rounding errors keep it from falling."""
@@ -208,11 +215,11 @@ class _Solver:
         at, centring, best, steps, since = self.start(), 0.3, np.inf, 0, 0
         kept, prices = at, at.w
         while steps < most:
-            load = self.column_sum(at.x)
+            load = self.edges.column_sum(at.x)
             queue = self.queue(load)
-            products = float(at.x @ at.z + at.w @ at.q + at.s @ at.low + at.t @ at.high)
-            dual = self.cost + (queue.slope + at.q)[self.p.column] - at.nu[self.p.row] - at.z
-            gap = (products + float(at.x @ np.abs(dual))) / float(at.x @ self.cost + queue.number.sum())
+            products = float(np.vdot(at.x, at.z) + at.w @ at.q + at.s @ at.low + at.t @ at.high)
+            dual = self.cost + (queue.slope + at.q)[self.edges.column] - self.edges.spread(at.nu) - at.z
+            gap = (products + float(np.vdot(at.x, np.abs(dual)))) / float(np.vdot(at.x, self.cost) + queue.number.sum())
             if gap < best or not steps:
                 best, kept, prices, since = gap, replace(at), queue.slope + at.q, 0
             else:
@@ -224,7 +231,7 @@ class _Solver:
                 or (since >= _IN_VAIN and best < _NEARLY and not self.dense)
             ):
                 break
-            pairs = len(at.x) + len(at.w) + 2 * len(at.s)
+            pairs = at.x.size + len(at.w) + 2 * len(at.s)
             try:
                 length = self.move(at, load, queue, dual, centring * products / pairs)
             except np.linalg.LinAlgError:  # the gap is as small as rounding errors allow, and the best point is kept
@@ -232,17 +239,17 @@ class _Solver:
             centring = float(np.clip((1.0 - length) ** 1.5, 0.1, 0.7))
             steps += 1
         flow = kept.x if self.dense else self.emptied(kept)
-        return Flow(flow * self.rate, kept.s * self.rate, prices * self.time, steps, best)
+        return Flow(self.edges.collect(flow) * self.rate, kept.s * self.rate, prices * self.time, steps, best)
 
     def emptied(self, at: _Point) -> Floats:
         """Return the flows without those that are on their way to zero: ``x`` small where ``z`` is not."""
         ratio = at.x / at.z
-        largest = np.maximum.reduceat(ratio, self.row_start)
-        return np.where(ratio >= _EMPTYING * largest[self.p.row], at.x, 0.0)
+        return np.where(ratio >= self.edges.spread(_EMPTYING * self.edges.row_largest(ratio)), at.x, 0.0)
 
     def move(self, at: _Point, load: Floats, queue: Marginal, dual: Floats, epsilon: float) -> float:
         """Take one damped Newton step towards the central point of ``epsilon``; return its length."""
-        row, column, shed_row = self.p.row, self.p.column, self.p.shed_row
+        edges, shed_row = self.edges, self.p.shed_row
+        row_sum, column_sum, spread, column = edges.row_sum, edges.column_sum, edges.spread, edges.column
         # The proximal term is centred on the flow itself: it shortens the step, and leaves the optimum where it is.
         near = np.minimum(_BENT * queue.curvature, self.proximity / self.room)
         # Divisions by arrays as long as the edges are dear, so that each is done once.
@@ -260,14 +267,14 @@ class _Solver:
         slack = self.room - load - at.w
         bend = np.maximum(queue.curvature, 1e-9) + at.q / at.w
         lift = (epsilon - at.q * slack) / at.w - at.q
-        short = self.demand - self.row_sum(at.x) - self.shed_sum(at.s)
-        row_diagonal = self.row_sum(theta) + self.shed_sum(shed_theta)
-        row_right = short - self.row_sum(flow_push) - self.shed_sum(shed_push)
-        right = self.column_sum(flow_push + theta * (row_right / row_diagonal).take(row)) + lift / bend
+        short = self.demand - row_sum(at.x) - self.shed_sum(at.s)
+        row_diagonal = row_sum(theta) + self.shed_sum(shed_theta)
+        row_right = short - row_sum(flow_push) - self.shed_sum(shed_push)
+        right = column_sum(flow_push + theta * spread(row_right / row_diagonal)) + lift / bend
         dp = self.prices(theta, row_diagonal, bend, right)
         there = dp.take(column)
-        dnu = (row_right + self.row_sum(theta * there)) / row_diagonal
-        dx = theta * (dnu.take(row) - there) + flow_push
+        dnu = (row_right + row_sum(theta * there)) / row_diagonal
+        dx = theta * (spread(dnu) - there) + flow_push
         ds = shed_theta * dnu.take(shed_row) + shed_push
         # What the prices say, not the sum of dx: an inexact solution must not push w against its limit.
         dw = slack - (dp - lift) / bend
@@ -284,26 +291,28 @@ class _Solver:
 
     def prices(self, theta: Floats, row_diagonal: Floats, bend: Floats, right: Floats) -> Floats:
         """Solve ``(diag(sum theta + 1/bend) - Theta' diag(1/row_diagonal) Theta) dp = right`` for the sites' prices."""
-        row, column = self.p.row, self.p.column
-        diagonal = self.column_sum(theta) + 1.0 / bend
+        edges = self.edges
+        row_sum, column_sum, spread, column = edges.row_sum, edges.column_sum, edges.spread, edges.column
+        diagonal = column_sum(theta) + 1.0 / bend
         if self.dense:
             dense = np.zeros((self.rows, self.columns))
-            dense[row, column] = theta
+            dense[self.p.row, column] = theta
             matrix = np.diag(diagonal) - dense.T @ (dense / row_diagonal[:, None])
             return np.asarray(np.linalg.solve(matrix, right), dtype=float)
-        theta_in, row_in = theta[self.by_column], self.row_in
+        back = 1.0 / row_diagonal
 
         def apply(v: Floats) -> Floats:
-            rows = np.add.reduceat(theta * v.take(column), self.row_start) * back
-            return diagonal * v - np.add.reduceat(theta_in * rows.take(row_in), self.column_start)
+            return diagonal * v - column_sum(theta * spread(row_sum(theta * v.take(column)) * back))
 
-        own = np.maximum(diagonal - self.column_sum(theta * theta * (1.0 / row_diagonal).take(row)), 1e-12 * diagonal)
-        own, back = 1.0 / own, 1.0 / row_diagonal
+        own = 1.0 / np.maximum(diagonal - column_sum(theta * theta * spread(back)), 1e-12 * diagonal)
 
         precondition: Callable[[Floats], Floats] = own.__mul__
         if self.slow:
-            cluster, coarse = self.clusters(theta, row_diagonal, bend)
-            share = 1.0 / coarse
+            if self.clusters is None or self.clusters.steps_left == 0:
+                self.clusters = self.find_clusters(theta, row_diagonal, bend)
+            self.clusters.steps_left -= 1
+            cluster = self.clusters.label
+            share = 1.0 / self.coarse(self.clusters, theta, row_diagonal, bend)
 
             def precondition(v: Floats) -> Floats:
                 return v * own + (np.bincount(cluster, v, minlength=self.columns) * share).take(cluster)
@@ -314,28 +323,31 @@ class _Solver:
             self.proximity *= _FIRMER
         return found
 
-    def clusters(self, theta: Floats, row_diagonal: Floats, bend: Floats) -> tuple[Ints, Floats]:
-        """Return each site's cluster, and the system's value for a common change of a cluster's prices.
+    def find_clusters(self, theta: Floats, row_diagonal: Floats, bend: Floats) -> _Clusters:
+        """Return the sites that large flows tie to one another.
 
-        A row ties the destination of its largest ``theta`` to its others, each with a conductance of
+        A row ties the destination of its largest ``theta``, its anchor, to its others, each with a conductance of
         ``theta_largest * theta / row_diagonal``; where that is firm, they are of one cluster.
         """
-        row, column = self.p.row, self.p.column
-        largest = np.maximum.reduceat(theta, self.row_start)
-        anchor = np.empty(self.rows, dtype=np.int64)
-        top = np.flatnonzero(theta == largest[row])
-        anchor[row[top]] = column[top]
-        here, ground = anchor[row], 1.0 / bend
-        tie = theta * (largest / row_diagonal)[row]
-        firm = (tie > _TIED * np.maximum(ground[column], ground[here])) & (column != here)
-        label = components(column[firm], here[firm], self.columns)
-        inside = label[column] == label[here]
-        within = self.row_sum(theta * inside)
-        out, whole = theta[~inside], row_diagonal[row[~inside]]
-        coarse = np.bincount(label, ground, minlength=self.columns)
-        coarse += np.bincount(label[anchor], within * (row_diagonal - within) / row_diagonal, minlength=self.columns)
-        coarse += np.bincount(label[column[~inside]], out * (whole - out) / whole, minlength=self.columns)
-        return label, np.maximum(coarse, 1e-300)
+        edges, column = self.edges, self.edges.column
+        largest = edges.row_largest(theta)
+        anchor = edges.row_largest(np.where(theta == edges.spread(largest), column, 0))
+        here = edges.spread(anchor)
+        tie = theta * edges.spread(largest / row_diagonal)
+        firm = tie > _TIED / np.minimum(bend[column], edges.spread(bend[anchor]))
+        firm &= column != here
+        label = components(column[firm], np.broadcast_to(here, column.shape)[firm], self.columns)
+        return _Clusters(label, label[anchor], label[column] == edges.spread(label[anchor]), _CLUSTERS_LAST)
+
+    def coarse(self, clusters: _Clusters, theta: Floats, row_diagonal: Floats, bend: Floats) -> Floats:
+        """Return the system's value for a common change of a cluster's prices, by cluster."""
+        edges, label = self.edges, clusters.label
+        within = edges.row_sum(theta * clusters.inside)
+        out = theta * ~clusters.inside
+        leaving = edges.column_sum(out * (1.0 - out * edges.spread(1.0 / row_diagonal)))
+        result = np.bincount(label, 1.0 / bend + leaving, self.columns)
+        result += np.bincount(clusters.of_row, within * (row_diagonal - within) / row_diagonal, self.columns)
+        return np.maximum(result, 1e-300)
 
 
 def components(one: Ints, other: Ints, size: int) -> Ints:

@@ -97,9 +97,6 @@ class _Moves:
         self.units, self.load, self.limit = units.tolist(), load.tolist(), limit.tolist()
         self.origin, self.destination = layout.origin.tolist(), layout.destination.tolist()
         self.size = size.tolist()
-        # By edge, what a unit on it needs to know; never a place without a limit, which is filled by anything.
-        self.place = list(zip(range(len(units)), self.destination, limit[layout.destination].tolist(), strict=True))
-        self.all_open = bool((limit > 0.0).all())
         # By site, the smallest units first. Those of an origin without demand weigh nothing: moving them helps no site.
         filled = np.flatnonzero((units > 0) & (size[layout.origin] > 0.0))
         into = filled[np.lexsort((filled, size[layout.origin[filled]], layout.destination[filled]))]
@@ -107,38 +104,41 @@ class _Moves:
         self.into_ends = np.searchsorted(layout.destination[into], np.arange(layout.size + 1)).tolist()
         ends = np.searchsorted(layout.origin[layout.size :], np.arange(layout.size + 1))
         self.out_ends = (layout.size + ends).tolist()
+        self.choices: dict[int, list[tuple[int, int, float]]] = {}
 
     def away_from(self, site: int) -> None:
         """Move units away until the site fits or no move is of use, the smallest units first."""
-        for edge in self.into[self.into_ends[site] : self.into_ends[site + 1]]:
-            if self.load[site] <= self.limit[site] * _ABOVE:
-                return
-            self._empty(edge, site)
-
-    def _empty(self, edge: int, site: int) -> None:
-        origin = self.origin[edge]
-        unit, load = self.size[origin], self.load
-        here, limit_here, units = load[site], self.limit[site], self.units[edge]
+        load, all_units, here, limit_here = self.load, self.units, self.load[site], self.limit[site]
         enough, most = limit_here * _ABOVE, max(limit_here, 1e-300)
-        # How full each destination would be with one unit more, the least full first; only its own moves change that.
-        places = [((load[to] + unit) / limit, other, to, limit) for other, to, limit in self._choices(origin, edge)]
-        heapify(places)
-        while places and units > 0 and here > enough:
-            filled, other, to, limit = places[0]
-            if filled > 1.0 and filled >= here / most:
+        for edge in self.into[self.into_ends[site] : self.into_ends[site + 1]]:
+            if here <= enough:
                 break
-            units -= 1
-            self.units[other] += 1
-            here -= unit
-            load[to] += unit
-            heapreplace(places, ((load[to] + unit) / limit, other, to, limit))
-        load[site], self.units[edge] = here, units
+            origin, units = self.origin[edge], all_units[edge]
+            unit = self.size[origin]
+            choices = self.choices.get(origin) or self._choices(origin)
+            # How full each destination would be with one unit more, the least full first: only its moves change that.
+            places = [
+                ((load[to] + unit) / its_limit, other, to, its_limit)
+                for other, to, its_limit in choices
+                if other != edge
+            ]
+            heapify(places)
+            while places and units > 0 and here > enough:
+                filled, other, to, its_limit = places[0]
+                if filled > 1.0 and filled >= here / most:
+                    break
+                units -= 1
+                all_units[other] += 1
+                here -= unit
+                load[to] += unit
+                heapreplace(places, ((load[to] + unit) / its_limit, other, to, its_limit))
+            all_units[edge] = units
+        load[site] = here
 
-    def _choices(self, origin: int, edge: int) -> list[tuple[int, int, float]]:
-        """Return edge, destination and limit of all that an origin may send to instead of this edge, home included."""
-        start, end = self.out_ends[origin], self.out_ends[origin + 1]
-        if edge == origin:
-            choices = self.place[start:end]
-        else:
-            choices = [self.place[origin], *self.place[start:edge], *self.place[edge + 1 : end]]
-        return choices if self.all_open else [place for place in choices if place[2] > 0.0]
+    def _choices(self, origin: int) -> list[tuple[int, int, float]]:
+        """Return edge, destination and limit of all that an origin may send to, home included."""
+        edges = [origin, *range(self.out_ends[origin], self.out_ends[origin + 1])]
+        # Never a place without a limit, which is filled by anything.
+        choices = [(edge, to, self.limit[to]) for edge in edges if self.limit[to := self.destination[edge]] > 0.0]
+        self.choices[origin] = choices
+        return choices
