@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEMAND_PATH = "/demand"
 _MAX_BYTES = 65_536
-_MAYBE = ("continuous_since_s", "in_flight", "replicas")
+_MAYBE = ("continuous_since_s", "in_flight")
 _NUMBERS = ("requests_total", "sampled_at_s", "age_s")
 
 
@@ -71,10 +71,8 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     numbers = {name: _number(answer, name) for name in _NUMBERS}
     maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
     gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
-    replicas = maybe.pop("replicas", None)
-    if replicas is not None and (replicas < 0 or replicas != int(replicas)):
-        raise SourceError(f"replicas must be a whole number of 0 or more, got {replicas:g}")
-    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=None if replicas is None else int(replicas))
+    replicas = _whole(answer, "replicas") if answer.get("replicas") is not None else None
+    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas)
 
 
 def _number(answer: dict[str, Any], name: str) -> float:
@@ -82,3 +80,10 @@ def _number(answer: dict[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e15:
         raise SourceError(f"{name} must be a number, got {str(value)[:40]!r}")
     return float(value)
+
+
+def _whole(answer: dict[str, Any], name: str) -> int:
+    value = _number(answer, name)
+    if not (value >= 0 and value.is_integer()):
+        raise SourceError(f"{name} must be a whole number of 0 or more, got {value:g}")
+    return int(value)

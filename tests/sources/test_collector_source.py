@@ -61,6 +61,9 @@ def test_sample_without_an_age_is_as_old_as_its_time_says() -> None:
         ({"requests_total": 10**400}, "requests_total must be a number, got '1000"),
         ({"sampled_at_s": None}, "sampled_at_s must be a number, got 'None'"),
         ({"continuous_since_s": []}, r"continuous_since_s must be a number, got '\[\]'"),
+        ({"replicas": 1.5}, "replicas must be a whole number of 0 or more, got 1.5"),
+        ({"replicas": -1}, "replicas must be a whole number of 0 or more, got -1"),
+        ({"replicas": float("nan")}, "replicas must be a whole number of 0 or more, got nan"),
     ],
 )
 def test_value_that_cannot_be_is_named(change: dict[str, Any], sentence: str) -> None:

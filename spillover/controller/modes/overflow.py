@@ -61,7 +61,7 @@ class OverflowMode:
             snapshot.sites[name],
             self._identities[name],
             gateways=view.gateways,
-            replicas=max(1, view.replicas or 1),
+            replicas=view.replicas or 1,
         )
 
     def described(self, wanted: Mapping[str, overflow.Numbers]) -> Mapping[str, Mapping[str, float]]:

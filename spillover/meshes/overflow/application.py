@@ -49,23 +49,9 @@ def inflight_limits(site: OverflowSite) -> Manifest:
 
 def refusals(site: OverflowSite) -> Manifest:
     """Return what lets the application's proxy mark its own refusals, so that they can be told from answers."""
+    full = envoy.local_reply(["UO"], {REFUSED_HEADER: "full", "retry-after": str(site.retry_after_s)})
     # Its own container does not take the connection: not begun either, but no sign of a full site.
-    down = {
-        "filter": {"response_flag_filter": {"flags": ["UF"]}},
-        "headers_to_add": [
-            {"header": {"key": REFUSED_HEADER, "value": "down"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
-    }
-    full = {
-        "filter": {"response_flag_filter": {"flags": ["UO"]}},
-        "headers_to_add": [
-            {"header": {"key": REFUSED_HEADER, "value": "full"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
-            {
-                "header": {"key": "retry-after", "value": str(site.retry_after_s)},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            },
-        ],
-    }
+    down = envoy.local_reply(["UF"], {REFUSED_HEADER: "down"})
     merge = {
         "applyTo": "NETWORK_FILTER",
         "match": {"context": "SIDECAR_INBOUND", "listener": {"filterChain": {"filter": {"name": envoy.MANAGER}}}},

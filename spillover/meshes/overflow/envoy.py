@@ -51,3 +51,16 @@ def merge_into_host(what: str, port: int, host: str, value: Manifest) -> Manifes
 def percent(numerator: int) -> Manifest:
     """Return a RuntimeFractionalPercent that no runtime key changes."""
     return {"default_value": {"numerator": numerator, "denominator": "HUNDRED"}}
+
+
+def header(key: str, value: str) -> Manifest:
+    """Return a HeaderValueOption that sets a header, whatever it was."""
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def local_reply(flags: list[str], headers: Mapping[str, str]) -> Manifest:
+    """Return a mapper that sets headers on the proxy's own answers with one of these response flags."""
+    return {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "headers_to_add": [header(key, value) for key, value in headers.items()],
+    }

@@ -75,12 +75,7 @@ def doors() -> Manifest:
         "typed_config": {"@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "spillover_grants"},
     }
     # A guest that finds no replica here, or none that takes its connection, was not begun: it may be tried elsewhere.
-    down = {
-        "filter": {"response_flag_filter": {"flags": ["UH", "UF"]}},
-        "headers_to_add": [
-            {"header": {"key": REFUSED_HEADER, "value": "down"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
-    }
+    down = envoy.local_reply(["UH", "UF"], {REFUSED_HEADER: "down"})
     guests = {
         "applyTo": "NETWORK_FILTER",
         "match": {
@@ -190,9 +185,7 @@ def attempts(site: OverflowSite) -> Manifest:
         "filter_enabled": envoy.percent(100),
         # Nothing is refused here: what has no token is marked.
         "filter_enforced": envoy.percent(0),
-        "request_headers_to_add_when_not_enforced": [
-            {"header": {"key": SPILL_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
+        "request_headers_to_add_when_not_enforced": [envoy.header(SPILL_HEADER, "1")],
     }
     allow_connect = {
         "applyTo": "CLUSTER",
@@ -261,9 +254,7 @@ def grants(site: OverflowSite) -> Manifest:
             }
             for origin in sorted(site.origins)
         ],
-        "response_headers_to_add": [
-            {"header": {"key": REFUSED_HEADER, "value": "grant"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
+        "response_headers_to_add": [envoy.header(REFUSED_HEADER, "grant")],
     }
     return envoy.envoy_filter(
         f"{site.object_name}-grants",
