@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook, rolled_out
 
 from spillover.clusters import Cluster
 from spillover.reconciliation import Target, reconcile_weights
@@ -50,7 +50,7 @@ def no_controller() -> Iterator[None]:
         yield
     finally:
         kubectl("cloud", namespace, "scale", controller, f"--replicas={CONTROLLERS}")
-        kubectl("cloud", namespace, "rollout", "status", controller, "--timeout=120s", timeout_s=130)
+        rolled_out("cloud", "spillover-system", controller)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -46,6 +47,33 @@ def kubectl(site: str, *arguments: str, timeout_s: float = 60) -> str:
     ended = run([KUBECTL, f"--kubeconfig={KUBECONFIG}", f"--context={site}", *arguments], timeout_s=timeout_s)
     assert ended.returncode == 0, f"kubectl {' '.join(arguments)}: {ended.stderr}"
     return ended.stdout
+
+
+def rolled_out(site: str, namespace: str, deployment: str) -> None:
+    """Wait until all replicas of a deployment are there and ready."""
+    kubectl(
+        site, f"--namespace={namespace}", "rollout", "status", deployment, "--timeout=120s", timeout_s=130,
+    )  # fmt: skip
+
+
+def at_door(site: str, port: int, statistic: str) -> int:
+    """Return a statistic of one door of a site's gateway, by the port that it listens on."""
+    text = kubectl(
+        site, "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
+        "pilot-agent", "request", "GET", f"stats?filter=http.outbound_0.0.0.0_{port}.*{statistic}",
+    )  # fmt: skip
+    return int(text.strip().rpartition(": ")[2])
+
+
+def bucket_of(site: str) -> tuple[str, dict[str, Any]]:
+    """Return where the clients' bucket stands in the site's EnvoyFilter, as a JSON pointer, and what it is."""
+    name = f"envoyfilter/spillover-{SITES[site]['workload']}-attempts"
+    stored = json.loads(kubectl(site, "--namespace=istio-system", "get", name, "--output=json"))
+    for place, patch in enumerate(stored["spec"]["configPatches"]):
+        if configs := patch["patch"]["value"].get("typed_per_filter_config"):
+            path = f"/spec/configPatches/{place}/patch/value/typed_per_filter_config/spillover.bucket/token_bucket"
+            return path, configs["spillover.bucket"]["token_bucket"]
+    raise AssertionError(f"{name} has no bucket")
 
 
 def playbook(name: str, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from lab_helpers import KUBECONFIG, KUBECTL, ROOT, SITES, kubectl, playbook, run
+from lab_helpers import KUBECONFIG, KUBECTL, ROOT, SITES, bucket_of, kubectl, playbook, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -82,7 +82,8 @@ def test_what_a_stolen_token_must_not_do_is_refused(namespace: str, verb: str, w
     assert asked.stdout.strip() == "no", asked.stderr
 
 
-BUCKET = "/spec/configPatches/{place}/patch/value/typed_per_filter_config/spillover.bucket/token_bucket"
+FILTERS_AT = "{filters}"
+BUCKET = f"{FILTERS_AT}/spillover.bucket/token_bucket"
 GRANTS = "/spec/configPatches/0/patch/value/typed_per_filter_config/spillover.grants"
 ATTEMPTS = ("istio-system", "envoyfilter/spillover-edgeapp-attempts")
 GRANTED = ("istio-system", "envoyfilter/spillover-edgeapp-grants")
@@ -95,10 +96,8 @@ TOKENS = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "0.5s"}
 def patched(target: tuple[str, str], path: str, value: Any) -> subprocess.CompletedProcess[str]:
     """Try to change one place as the controller's account, without changing it."""
     namespace, name = target
-    if "{place}" in path:
-        stored = json.loads(kubectl("edge1", f"--namespace={namespace}", "get", name, "--output=json"))
-        has = ["typed_per_filter_config" in patch["patch"]["value"] for patch in stored["spec"]["configPatches"]]
-        path = path.format(place=has.index(True))
+    if path.startswith(FILTERS_AT):
+        path = path.format(filters=bucket_of("edge1")[0].partition("/spillover.bucket")[0])
     change = json.dumps([{"op": "add", "path": path, "value": value}])
     return run([
         KUBECTL, f"--kubeconfig={KUBECONFIG}", "--context=edge1", f"--as={ACCOUNT}spillover-controller",
@@ -128,8 +127,8 @@ def test_numbers_may_be_changed(target: tuple[str, str], path: str, value: Any) 
         (ATTEMPTS, BUCKET, TOKENS | {"more": 1}, "only the rates of token buckets"),
         (ATTEMPTS, BUCKET, TOKENS | {"max_tokens": "3"}, "only the rates of token buckets"),
         (ATTEMPTS, BUCKET, TOKENS | {"fill_interval": "${secret}"}, "only the rates of token buckets"),
-        (ATTEMPTS, BUCKET.removesuffix("/token_bucket") + "/stat_prefix", "x", "only the rates of token buckets"),
-        (ATTEMPTS, BUCKET.replace(".bucket/token_bucket", ".more"), {}, "only the rates of token buckets"),
+        (ATTEMPTS, f"{FILTERS_AT}/spillover.bucket/stat_prefix", "x", "only the rates of token buckets"),
+        (ATTEMPTS, f"{FILTERS_AT}/spillover.more", {}, "only the rates of token buckets"),
         (ATTEMPTS, "/spec/configPatches/1/patch/value/more", 1, "only the rates of token buckets"),
         (ATTEMPTS, "/spec/configPatches/0/applyTo", "LISTENER", "what the patches of an EnvoyFilter apply to"),
         (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from crowd import Crowd
-from lab_helpers import DOCKER, ROOT, SITES, kubectl, run, wait_for
+from lab_helpers import DOCKER, ROOT, SITES, bucket_of, kubectl, rolled_out, run, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,12 +35,13 @@ RESULTS = ROOT / "results/faults.json"
 def controllers(lead_by: Callable[[str], None]) -> None:
     """Begin with all controllers ready and one that leads."""
     lead_by("overflow")
-    kubectl("cloud", CONTROLLERS, "rollout", "status", "deployment/controller", "--timeout=120s", timeout_s=130)
-    wait_for(lambda: leader() in pods("cloud", "app=controller"), timeout_s=20)
+    rolled_out("cloud", "spillover-system", "deployment/controller")
+    wait_for(lambda: leader() in pods(), timeout_s=20)
 
 
-def pods(site: str, selector: str, namespace: str = "spillover-system") -> list[str]:
-    text = kubectl(site, f"--namespace={namespace}", "get", "pods", f"--selector={selector}", "--output=name")
+def pods() -> list[str]:
+    """Return the controllers' pods."""
+    text = kubectl("cloud", CONTROLLERS, "get", "pods", "--selector=app=controller", "--output=name")
     return [line.removeprefix("pod/") for line in text.split()]
 
 
@@ -67,7 +68,7 @@ def kill(pod: str) -> None:
 
 def ticks(since_s: int) -> list[dict[str, Any]]:
     """Return the last ticks of the controller that leads, oldest first; none while nobody does."""
-    if leader() not in pods("cloud", "app=controller"):
+    if leader() not in pods():
         return []
     text = kubectl(
         "cloud", CONTROLLERS, "logs", f"pod/{leader()}", "--container=controller", f"--since={since_s}s", "--tail=-1"
@@ -76,25 +77,13 @@ def ticks(since_s: int) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == "tick" and line["leading"]]
 
 
-def bucket(site: str) -> str:
-    """Return the token bucket that is in force at a site's clients, as the API server has it."""
-    name = f"envoyfilter/spillover-{SITES[site]['workload']}-attempts"
-    text = kubectl(site, "--namespace=istio-system", "get", name, "--output=json")
-    configs = [
-        patch["patch"]["value"].get("typed_per_filter_config", {})
-        for patch in json.loads(text)["spec"]["configPatches"]
-    ]
-    return next(json.dumps(config["spillover.bucket"]["token_bucket"]) for config in configs if config)
-
-
-def on_server(site: str, *command: str) -> None:
-    ended = run([*DOCKER, "exec", f"spillover-{site}", *command])
-    assert ended.returncode == 0, ended.stderr
-
-
 def engine(*command: str) -> None:
     ended = run([*DOCKER, *command])
     assert ended.returncode == 0, ended.stderr
+
+
+def on_server(site: str, *command: str) -> None:
+    engine("exec", f"spillover-{site}", *command)
 
 
 @contextmanager
@@ -119,12 +108,6 @@ def note(fault: str, crowd: Crowd, **measured: Any) -> None:
     RESULTS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
-def ready(site: str, deployment: str, namespace: str) -> None:
-    kubectl(
-        site, f"--namespace={namespace}", "rollout", "status", deployment, "--timeout=120s", timeout_s=130,
-    )  # fmt: skip
-
-
 def test_a_killed_leader_is_replaced_and_no_client_notices() -> None:
     before, held_by = leader(), holder()
     with Crowd("edge1", RPS) as crowd:
@@ -134,7 +117,7 @@ def test_a_killed_leader_is_replaced_and_no_client_notices() -> None:
         wait_for(lambda: holder() not in {held_by, ""}, timeout_s=30)
         took_s = time.monotonic() - began_s
         wait_for(lambda: bool(ticks(2)), timeout_s=10)
-    ready("cloud", "deployment/controller", "spillover-system")
+    rolled_out("cloud", "spillover-system", "deployment/controller")
     note("controller killed", crowd, recovered_s=round(took_s, 1))
     assert not crowd.errors
     assert took_s <= FAILOVER_S
@@ -153,7 +136,7 @@ def test_istiod_dies_and_no_client_notices() -> None:
             "--grace-period=0",
             "--force",
         )
-        ready("edge1", "deployment/istiod", "istio-system")
+        rolled_out("edge1", "istio-system", "deployment/istiod")
         took_s = time.monotonic() - began_s
         time.sleep(5)
     note("istiod killed", crowd, recovered_s=round(took_s, 1))
@@ -183,7 +166,7 @@ def test_the_peers_gateway_is_deleted_and_no_client_notices() -> None:
             "edge2", "--namespace=istio-system", "delete", "pods", "--selector=istio=ingressgateway", "--wait=false"
         )
         time.sleep(2)
-        ready("edge2", GATEWAY, "istio-system")
+        rolled_out("edge2", "istio-system", GATEWAY)
         took_s = time.monotonic() - began_s
         time.sleep(2)
     note("the peer's gateway deleted", crowd, recovered_s=round(took_s, 1))
@@ -199,11 +182,9 @@ def test_an_application_without_a_replica_is_left_within_seconds() -> None:
         with undone(lambda: kubectl("edge2", "--namespace=apps", "scale", application, "--replicas=1")):
             time.sleep(15)
             settled_s = time.monotonic() - 3
-            elsewhere, late = (
-                own.served(settled_s),
-                [error for error in own.requests if error.at_s >= settled_s and error.error],
-            )
-        ready("edge2", application, "apps")
+            elsewhere = own.served(settled_s)
+            late = [request for request in own.requests if request.at_s >= settled_s and request.error]
+        rolled_out("edge2", "apps", application)
         wait_for(lambda: own.served(time.monotonic() - 1)["edge2"] > 0, timeout_s=40)
     note("edge2's application scaled to zero", own, recovered_s=round(own.unwell_s(), 1))
     note("edge2's application scaled to zero, seen from edge1", crowd, recovered_s=0.0)
@@ -235,10 +216,10 @@ def test_without_metrics_the_decision_is_held() -> None:
         with undone(lambda: on_server("edge1", "iptables", "--table=raw", "--delete", *cut)):
             wait_for(lambda: ticks(3)[-1]["demand_rpm"]["edge1"] is None, timeout_s=15)
             time.sleep(1)  # a write may be under way
-            before = bucket("edge1")
+            before = bucket_of("edge1")
             time.sleep(8)
             assert ticks(3)[-1]["reasons"]["edge1"]
-            held = bucket("edge1")
+            held = bucket_of("edge1")
         began_s = time.monotonic()
         wait_for(lambda: ticks(3)[-1]["demand_rpm"]["edge1"] is not None, timeout_s=30)
         took_s = time.monotonic() - began_s
@@ -251,16 +232,11 @@ def test_a_persons_edit_is_put_right() -> None:
     name = f"envoyfilter/spillover-{SITES['edge1']['workload']}-attempts"
     with Crowd("edge1", RPS) as crowd:
         time.sleep(6)
-        text = kubectl("edge1", "--namespace=istio-system", "get", name, "--output=json")
-        patches = json.loads(text)["spec"]["configPatches"]
-        place = next(
-            index for index, patch in enumerate(patches) if "typed_per_filter_config" in patch["patch"]["value"]
-        )
-        path = f"/spec/configPatches/{place}/patch/value/typed_per_filter_config/spillover.bucket/token_bucket"
+        path, _ = bucket_of("edge1")
         edit = [{"op": "add", "path": path, "value": {"max_tokens": 77, "tokens_per_fill": 1, "fill_interval": "7s"}}]
         began_s = time.monotonic()
         kubectl("edge1", "--namespace=istio-system", "patch", name, "--type=json", f"--patch={json.dumps(edit)}")
-        wait_for(lambda: '"max_tokens": 77' not in bucket("edge1"), timeout_s=30)
+        wait_for(lambda: bucket_of("edge1")[1]["max_tokens"] != 77, timeout_s=30)
         took_s = time.monotonic() - began_s
     note("a person's edit of the bucket", crowd, recovered_s=round(took_s, 1))
     assert not crowd.errors
@@ -281,17 +257,17 @@ def test_both_edges_full_at_once_serve_everybody() -> None:
 def test_with_the_cloud_cut_off_the_edges_go_on_with_their_last_numbers() -> None:
     with Crowd("edge1", RPS) as crowd:
         time.sleep(5)
-        before = bucket("edge1")
+        before = bucket_of("edge1")
         engine("pause", "spillover-cloud")
         with undone(lambda: engine("unpause", "spillover-cloud")):
             time.sleep(15)
-            held = bucket("edge1")
+            held = bucket_of("edge1")
             settled_s = time.monotonic() - 5
             served = crowd.served(settled_s)
         began_s = time.monotonic()
         wait_for(lambda: bool(ticks(2)), timeout_s=60)
         took_s = time.monotonic() - began_s
-    ready("cloud", "deployment/controller", "spillover-system")
+    rolled_out("cloud", "spillover-system", "deployment/controller")
     note("cloud cut off for 15 s", crowd, recovered_s=round(took_s, 1))
     assert held == before
     assert set(served) <= {"edge1", "edge2"}

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from lab_helpers import SITES, kubectl, wait_for
+from lab_helpers import SITES, at_door, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,7 @@ REQUESTS = 60
 
 def arrived(site: str) -> dict[str, int]:
     """Return how many requests came to each door of a site's gateway since it started."""
-    text = kubectl(
-        site, "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
-        "pilot-agent", "request", "GET", "stats?filter=http.outbound.*downstream_rq_total",
-    )  # fmt: skip
-    counts = dict(line.split(": ") for line in text.splitlines() if "downstream_rq_total" in line)
-    return {port: int(counts[f"http.outbound_0.0.0.0_{port};.downstream_rq_total"]) for port in ("8080", "8443")}
+    return {str(port): at_door(site, port, "downstream_rq_total") for port in (8080, 8443)}
 
 
 def test_no_request_is_spilled_twice(

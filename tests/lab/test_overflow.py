@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from crowd import Crowd
-from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, wait_for
+from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, at_door, kubectl, rolled_out, wait_for
 from PIL import Image
 from websockets.sync.client import connect
 
@@ -100,20 +100,12 @@ def offer(client: httpx.Client, origin: str, rps: float, duration_s: float) -> C
 
 def open_connections() -> int:
     """Return how many connections the clients' door of edge1 has."""
-    text = kubectl(
-        "edge1", "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
-        "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8080.*downstream_cx_active",
-    )  # fmt: skip
-    return int(text.strip().rpartition(": ")[2])
+    return at_door("edge1", 8080, "downstream_cx_active")
 
 
 def answered_guests(site: str) -> int:
     """Return how many requests the peers' door of a site has answered with success since its gateway started."""
-    text = kubectl(
-        site, "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
-        "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8443.*downstream_rq_2xx",
-    )  # fmt: skip
-    return int(text.strip().rpartition(": ")[2])
+    return at_door(site, 8443, "downstream_rq_2xx")
 
 
 def test_the_bucket_keeps_its_rate_and_the_first_request_too_many_is_spilled(client: httpx.Client) -> None:
@@ -236,7 +228,7 @@ def test_a_dead_peer_costs_no_request(client: httpx.Client) -> None:
         assert served["cloud"] > 60
     finally:
         kubectl("edge2", gateway[0], "scale", gateway[1], "--replicas=1")
-        kubectl("edge2", gateway[0], "rollout", "status", gateway[1], "--timeout=120s", timeout_s=130)
+        rolled_out("edge2", "istio-system", gateway[1])
 
 
 def test_with_every_site_spilling_everything_none_is_spilled_twice(client: httpx.Client) -> None:

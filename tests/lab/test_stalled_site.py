@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from lab_helpers import CACHE, CLIENT_PORT, HOST, KUBECONFIG, KUBECTL, ROOT, SITES, kubectl, run, wait_for
+from lab_helpers import CACHE, CLIENT_PORT, HOST, KUBECONFIG, KUBECTL, ROOT, SITES, at_door, kubectl, run, wait_for
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -70,15 +70,6 @@ def stalled() -> Iterator[None]:
     # Whoever hangs up leaves the queue, so the worker is free again after the image it has begun.
 
 
-def waiting_at_gateway() -> int:
-    """Return how many requests the clients' door of edge1 has taken and not answered."""
-    text = kubectl(
-        "edge1", "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
-        "pilot-agent", "request", "GET", "stats?filter=http.outbound_0.0.0.0_8080.*downstream_rq_active",
-    )  # fmt: skip
-    return int(text.strip().rpartition(": ")[2])
-
-
 def waiting_at_application() -> int:
     """Return how many requests the application itself has taken from its proxy and not answered."""
     application = f"deployment/{SITES['edge1']['workload']}"
@@ -130,7 +121,7 @@ def test_a_whole_crowd_waits_at_generator_gateway_and_application(
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         sent = thread.submit(send_crowd, tmp_path)
         wait_for(lambda: sent.done() or waiting_at_application() >= ALL_WAIT, timeout_s=120)
-        at_gateway, at_application = waiting_at_gateway(), waiting_at_application()
+        at_gateway, at_application = at_door("edge1", 8080, "downstream_rq_active"), waiting_at_application()
     assert sent.result().returncode == 0, sent.result().stdout[-3000:]
     assert at_gateway >= ALL_WAIT
     assert at_application >= ALL_WAIT
