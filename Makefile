@@ -44,6 +44,10 @@ test: env test-binaries ## all tests that need no lab
 test-lab: env ## the tests that need the standing lab
 	$(BIN)/pytest -m lab -n 0 tests/lab
 
+.PHONY: soak
+soak: env ## 10 minutes of changing rates with connections that last, on the standing lab
+	SPILLOVER_SOAK_S=600 $(BIN)/pytest -m lab -n 0 tests/lab/test_soak.py
+
 .PHONY: test-roles
 test-roles: env ## the molecule scenario: a second, small lab comes and goes
 	$(BIN)/molecule test

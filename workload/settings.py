@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+PROTOCOLS = ("http", "grpc")
+
+
 class SettingsError(ValueError):
     """A variable of the environment holds a value that cannot be used."""
 
@@ -29,6 +32,8 @@ class Settings:
         ``MAX_BODY_BYTES``: a larger body is answered with 413.
     max_pixels
         ``MAX_PIXELS``: a larger image is answered with 413; it bounds the memory of a decoded image (3 bytes a pixel).
+    protocol
+        ``PROTOCOL``: ``http`` for thumbnails, ``grpc`` for an echo.
     drain_s
         ``DRAIN_S``: how long SIGTERM waits for requests in flight, in seconds. Short: a full queue would take minutes.
     """
@@ -39,6 +44,7 @@ class Settings:
     workers: int = 1
     max_body_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 24_000_000
+    protocol: str = "http"
     drain_s: int = 5
 
     @classmethod
@@ -58,8 +64,16 @@ class Settings:
             workers=_whole_number(environ, "WORKERS", default.workers, 1, 64),
             max_body_bytes=_whole_number(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1 << 30),
             max_pixels=_whole_number(environ, "MAX_PIXELS", default.max_pixels, 1, 1 << 30),
+            protocol=_one_of(environ, "PROTOCOL", default.protocol, PROTOCOLS),
             drain_s=_whole_number(environ, "DRAIN_S", default.drain_s, 0, 3600),
         )
+
+
+def _one_of(environ: Mapping[str, str], name: str, default: str, known: tuple[str, ...]) -> str:
+    text = environ.get(name) or default
+    if text not in known:
+        raise SettingsError(f"{name} must be one of {', '.join(known)}, got {text!r}")
+    return text
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -45,7 +45,8 @@ options:
     required: true
   application:
     description:
-      - C(host), the Host header of its requests; C(namespace); and C(peer_port), the port of every site's peers' door.
+      - C(host), the Host header of its requests; C(namespace); C(peer_port), the port of every site's peers' door; and
+        perhaps C(protocol), what it speaks, C(http) or C(grpc).
     type: dict
     required: true
   in_force:
@@ -123,6 +124,7 @@ def _manifests(
             if link.origin == site
         ),
         origins=origins,
+        protocol=application.get("protocol", "http"),
     )
     return overflow.manifests(here, overflow.numbers_for(decision, known[site], origins))
 

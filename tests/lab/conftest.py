@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from callee import standing
 from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, kubectl, playbook, rolled_out
 
 from spillover.clusters import Cluster
@@ -51,6 +52,14 @@ def no_controller() -> Iterator[None]:
     finally:
         kubectl("cloud", namespace, "scale", controller, f"--replicas={CONTROLLERS}")
         rolled_out("cloud", "spillover-system", controller)
+
+
+@pytest.fixture(scope="module")
+def callee(lead_by: Callable[[str], None], no_controller: None) -> Iterator[None]:  # noqa: ARG001  it would put other numbers
+    """Let the application that speaks gRPC stand meanwhile."""
+    lead_by("overflow")
+    with standing():
+        yield
 
 
 @pytest.fixture

@@ -20,9 +20,13 @@ _MOST_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: when it was due, on the monotonic clock, how long it took, who served it, and what went wrong."""
+    """One request: when it was due and sent, on the monotonic clock, how long it took, who served it, its error.
+
+    It took from when it was due, so a late sender is no faster server.
+    """
 
     at_s: float
+    sent_s: float
     took_s: float
     served_by: str
     error: str
@@ -90,6 +94,7 @@ class Crowd:
 
     def _one(self, at_s: float) -> None:
         served_by = error = ""
+        sent_s = time.monotonic()
         try:
             answer = self._client.get(self._url)
             served_by = answer.headers.get("x-served-by", "")
@@ -97,4 +102,4 @@ class Crowd:
                 error = f"status {answer.status_code} {answer.headers.get('x-spillover-refused', '')}".strip()
         except httpx.HTTPError as failed:
             error = type(failed).__name__
-        self.requests.append(Request(at_s, time.monotonic() - at_s, served_by, error))
+        self.requests.append(Request(at_s, sent_s, time.monotonic() - at_s, served_by, error))

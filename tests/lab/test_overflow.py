@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,55 +12,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from crowd import Crowd
-from lab_helpers import CLIENT_PORT, HOST, KUBECONFIG, LINKS, SITES, at_door, kubectl, rolled_out, wait_for
+from lab_helpers import CLIENT_PORT, HOST, SITES, at_door, kubectl, rolled_out, wait_for
 from PIL import Image
-from websockets.sync.client import connect
-
-from spillover.clusters import Cluster
-from spillover.meshes import overflow
-from spillover.meshes.overflow import numbers
+from telling import PLENTY, effective, identity, peers, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from websockets.sync.client import ClientConnection
-
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.usefixtures("no_controller")]
 
-PLENTY = 1000
 CROWD, CROWD_RPS = 10_000, 70
 Answer = tuple[str, int, str | None]
-
-
-def identity(site: str) -> str:
-    return f"spiffe://{SITES[site]['trust_domain']}/ns/istio-system/sa/istio-ingressgateway-service-account"
-
-
-def peers(site: str) -> list[str]:
-    return [link["to"] for link in LINKS if link["from"] == site]
-
-
-def tell(site: str, **changes: Any) -> None:
-    """Set a site's numbers, as the controller does; what is not said keeps everything at home and refuses nobody."""
-    origins = {link["from"]: identity(link["from"]) for link in LINKS if link["to"] == site}
-    values: dict[str, Any] = {
-        "bucket_rps": None,
-        "inflight_limit": PLENTY,
-        "last_limit": 2 * PLENTY,
-        "peer_weights": dict.fromkeys(peers(site), 50),
-        "grants_rps": dict.fromkeys(origins, float(PLENTY)),
-        "identities": origins,
-    }
-    told = overflow.Numbers(**(values | changes))
-    cluster = Cluster.from_kubeconfig(KUBECONFIG, site, timeout_s=10)
-    for ref in overflow.numbered_objects(SITES[site]["workload"], "apps"):
-        if patch := numbers.json_patch(cluster.get_object(ref), told):
-            cluster.patch_numbers(ref, patch)
-
-
-def effective() -> None:
-    """Wait until what was told is in force everywhere: istiod waits 0.1 s for more, and a bucket must be full."""
-    time.sleep(2)
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +95,22 @@ def test_changing_rates_disturb_no_connection_and_keep_their_integral(client: ht
     # Each change fills the bucket, and is in force a moment after it was written.
     whole = sum(rate_rps * each_s for rate_rps in rates_rps)
     assert served["edge1"] == pytest.approx(whole + 2 * len(rates_rps), rel=0.05, abs=3)
+
+
+def test_over_a_step_to_twice_its_rate_the_bucket_keeps_that_rate_and_no_second_more() -> None:
+    rate_rps, duration_s, burst = 20.0, 60.0, 2
+    tell("edge1", bucket_rps=rate_rps)
+    effective()
+    with Crowd("edge1", 2 * rate_rps) as crowd:
+        time.sleep(duration_s)
+    kept = [request for request in crowd.requests if request.served_by == "edge1"]
+    assert not crowd.errors
+    assert len(kept) == pytest.approx(rate_rps * duration_s + burst, abs=0.05 * rate_rps * duration_s)
+    # What was sent and answered within a second certainly met the bucket within it.
+    for began in kept:
+        ended_s = began.sent_s + 1.0
+        within = sum(began.sent_s <= one.sent_s and one.at_s + one.took_s <= ended_s for one in kept)
+        assert within <= rate_rps + burst + 1
 
 
 def test_weights_among_the_peers_are_as_told(client: httpx.Client) -> None:
@@ -239,31 +216,6 @@ def test_with_every_site_spilling_everything_none_is_spilled_twice(client: httpx
     for site in SITES:
         served = Counter(ask(client, site)[0] for _ in range(20))
         assert served[site] <= 2  # the tokens that the bucket began with
-
-
-def test_a_websocket_lives_on_while_rates_change_at_home_and_at_a_peer() -> None:
-    def opened() -> ClientConnection:
-        door = socket.create_connection((SITES["edge1"]["address"], CLIENT_PORT), timeout=10)
-        return connect(f"ws://{HOST}/echo", sock=door, open_timeout=10)
-
-    with opened() as at_home:
-        tell("edge1", bucket_rps=0.0)
-        effective()
-        with ThreadPoolExecutor(3) as threads:  # the bucket's first tokens
-            for early in threads.map(lambda _: opened(), range(3)):
-                early.close()
-        with opened() as at_a_peer:
-            assert at_home.response is not None
-            assert at_a_peer.response is not None
-            assert at_home.response.headers["x-served-by"] == "edge1"
-            assert at_a_peer.response.headers["x-served-by"] in peers("edge1")
-            for number in range(4):
-                tell("edge1", bucket_rps=5.0 + 3 * number, inflight_limit=10 + number)
-                tell("edge2", grants_rps={"edge1": 50.0 + 20 * number, "cloud": 50.0})
-                effective()
-                for connection in (at_home, at_a_peer):
-                    connection.send(f"still there {number}")
-                    assert connection.recv(timeout=5) == f"still there {number}"
 
 
 def test_a_body_of_unknown_length_stays_at_home(client: httpx.Client) -> None:

@@ -15,9 +15,15 @@ def test_every_variable_is_read():
         "WORKERS": "2",
         "MAX_BODY_BYTES": "1000",
         "MAX_PIXELS": "2000",
+        "PROTOCOL": "grpc",
         "DRAIN_S": "0",
     }
-    assert Settings.from_environ(environ) == Settings("edge1", "127.0.0.1", 9000, 2, 1000, 2000, 0)
+    assert Settings.from_environ(environ) == Settings("edge1", "127.0.0.1", 9000, 2, 1000, 2000, "grpc", 0)
+
+
+def test_a_protocol_that_it_does_not_speak_is_named():
+    with pytest.raises(SettingsError, match=r"^PROTOCOL must be one of http, grpc, got 'smtp'$"):
+        Settings.from_environ({"PROTOCOL": "smtp"})
 
 
 @pytest.mark.parametrize(

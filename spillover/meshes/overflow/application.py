@@ -21,7 +21,7 @@ def last_port(site: OverflowSite) -> Manifest:
         "metadata": {"name": f"{site.application}-last", "namespace": site.namespace},
         "spec": {
             "selector": {"app": site.application},
-            "ports": [{"name": "http", "port": LAST_PORT, "targetPort": LAST_LISTENER_PORT}],
+            "ports": [{"name": site.protocol, "port": LAST_PORT, "targetPort": LAST_LISTENER_PORT}],
         },
     }
 
@@ -31,7 +31,7 @@ def inflight_limits(site: OverflowSite) -> Manifest:
 
     def listener(port: int, name: str) -> Manifest:
         return {
-            "port": {"number": port, "protocol": "HTTP", "name": name},
+            "port": {"number": port, "protocol": site.protocol.upper(), "name": f"{site.protocol}-{name}"},
             "defaultEndpoint": f"127.0.0.1:{APPLICATION_PORT}",
             "connectionPool": {"http": {"http2MaxRequests": 1}},
         }
@@ -42,7 +42,7 @@ def inflight_limits(site: OverflowSite) -> Manifest:
         "metadata": {"name": site.object_name, "namespace": site.namespace},
         "spec": {
             "workloadSelector": {"labels": {"app": site.application}},
-            "ingress": [listener(APPLICATION_PORT, "http-home"), listener(LAST_LISTENER_PORT, "http-last")],
+            "ingress": [listener(APPLICATION_PORT, "home"), listener(LAST_LISTENER_PORT, "last")],
         },
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spillover.meshes.objects import ObjectRef
 
@@ -64,6 +64,8 @@ class OverflowSite:
         A larger body stays at home: the proxy holds what it may have to send again.
     retry_after_s : int
         What a client is told that nobody could serve.
+    protocol : str
+        What the application speaks on its port: "http" (HTTP/1.1, WebSocket) or "grpc" (HTTP/2 without TLS).
     """
 
     application: str
@@ -74,6 +76,7 @@ class OverflowSite:
     connect_timeout_ms: int = 250
     largest_body_bytes: int = 1 << 20
     retry_after_s: int = 1
+    protocol: Literal["http", "grpc"] = "http"
 
     @property
     def service(self) -> str:

@@ -136,3 +136,13 @@ def test_any_number_of_peers_fits(peers: int) -> None:
     order = route(objects)["metadata"]["filter_metadata"][SPILL_FILTER]
     assert len(order["spilled"]) == peers + 1
     assert len(objects["ServiceEntry", "spillover-edgeapp"]["spec"]["endpoints"]) == peers
+
+
+def test_an_application_that_speaks_grpc_has_both_its_ports_named_so() -> None:
+    objects = made(protocol="grpc")
+    listeners = objects["Sidecar", "spillover-edgeapp"]["spec"]["ingress"]
+    assert [(one["port"]["protocol"], one["port"]["name"]) for one in listeners] == [
+        ("GRPC", "grpc-home"),
+        ("GRPC", "grpc-last"),
+    ]
+    assert objects["Service", "edgeapp-last"]["spec"]["ports"][0]["name"] == "grpc"
