@@ -46,7 +46,7 @@ options:
   application:
     description:
       - C(host), the Host header of its requests; C(namespace); C(peer_port), the port of every site's peers' door; and
-        perhaps C(protocol), what it speaks, C(http) or C(grpc).
+        perhaps C(protocol), what it speaks, C(http) or C(grpc), and C(proxy_versions), as C(overflow_support) says.
     type: dict
     required: true
   in_force:
@@ -125,6 +125,7 @@ def _manifests(
         ),
         origins=origins,
         protocol=application.get("protocol", "http"),
+        proxy_versions=application.get("proxy_versions", ""),
     )
     return overflow.manifests(here, overflow.numbers_for(decision, known[site], origins))
 

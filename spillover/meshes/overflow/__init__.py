@@ -20,20 +20,28 @@ Everything here is pure. The numbers that a controller changes are read and writ
 
 from __future__ import annotations
 
-from spillover.meshes.overflow import application, gateway, peers
+from spillover.meshes.overflow import application, envoy, gateway, peers
 from spillover.meshes.overflow.decided import numbers_for
 from spillover.meshes.overflow.numbers import Numbers, keeping_numbers, with_numbers
 from spillover.meshes.overflow.site import Manifest, OverflowSite, Peer, numbered_objects
+from spillover.meshes.overflow.support import Proxy, proxy_of
+from spillover.meshes.overflow.updates import Rejected, UpdateCounts, update_counts, watch
 
 __all__ = [
     "Manifest",
     "Numbers",
     "OverflowSite",
     "Peer",
+    "Proxy",
+    "Rejected",
+    "UpdateCounts",
     "keeping_numbers",
     "manifests",
     "numbered_objects",
     "numbers_for",
+    "proxy_of",
+    "update_counts",
+    "watch",
 ]
 
 
@@ -58,4 +66,4 @@ def manifests(site: OverflowSite, numbers: Numbers) -> list[Manifest]:
         gateway.attempts(site),
         gateway.grants(site),
     ]
-    return [with_numbers(manifest, numbers) for manifest in objects]
+    return [with_numbers(envoy.for_versions(manifest, site.proxy_versions), numbers) for manifest in objects]

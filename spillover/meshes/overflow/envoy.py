@@ -24,6 +24,17 @@ def envoy_filter(name: str, namespace: str, labels: Mapping[str, str], patches: 
     }
 
 
+def for_versions(manifest: Manifest, proxy_versions: str) -> Manifest:
+    """Return an EnvoyFilter whose patches are for proxies of these Istio versions alone; other objects as they are."""
+    if manifest["kind"] != "EnvoyFilter" or not proxy_versions:
+        return manifest
+    patches = [
+        patch | {"match": patch["match"] | {"proxy": {"proxyVersion": proxy_versions}}}
+        for patch in manifest["spec"]["configPatches"]
+    ]
+    return manifest | {"spec": manifest["spec"] | {"configPatches": patches}}
+
+
 def http_filter(port: int, operation: str, value: Manifest) -> Manifest:
     """Return a patch that puts an HTTP filter at a gateway's port, in front of all others or just before the router."""
     chain: Manifest = {"filter": {"name": MANAGER}}

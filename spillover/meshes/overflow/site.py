@@ -66,6 +66,9 @@ class OverflowSite:
         What a client is told that nobody could serve.
     protocol : str
         What the application speaks on its port: "http" (HTTP/1.1, WebSocket) or "grpc" (HTTP/2 without TLS).
+    proxy_versions : str
+        Regular expression of the Istio versions whose proxies get the filters; empty for all. A proxy of another
+        version serves everything at home until somebody has looked at it.
     """
 
     application: str
@@ -77,6 +80,7 @@ class OverflowSite:
     largest_body_bytes: int = 1 << 20
     retry_after_s: int = 1
     protocol: Literal["http", "grpc"] = "http"
+    proxy_versions: str = ""
 
     @property
     def service(self) -> str:
