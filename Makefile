@@ -48,6 +48,10 @@ test-lab: env ## the tests that need the standing lab
 soak: env ## 10 minutes of changing rates with connections that last, on the standing lab
 	SPILLOVER_SOAK_S=600 $(BIN)/pytest -m lab -n 0 tests/lab/test_soak.py
 
+.PHONY: bench-lab
+bench-lab: env ## what docs/lab-benchmark.md says, measured anew on the standing lab (20 min)
+	for name in controller filters reaction; do PYTHONPATH=tests/lab $(BIN)/python benchmarks/lab_$$name.py; done
+
 .PHONY: test-roles
 test-roles: env ## the molecule scenario: a second, small lab comes and goes
 	$(BIN)/molecule test

@@ -43,7 +43,12 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         (tmp_path / "answers").write_text(json.dumps(answers))
         (tmp_path / "log").write_text(log)
         kubectl = [str(tmp_path / "kubectl"), "--context=edge1"]
-        arguments: Mapping[str, Any] = {"kubectl": kubectl, "proxies": [PROXY], "settle_s": 0.1, "wait_s": 0.2} | options
+        arguments: Mapping[str, Any] = {
+            "kubectl": kubectl,
+            "proxies": [PROXY],
+            "settle_s": 0.1,
+            "wait_s": 0.2,
+        } | options
         ended = subprocess.run(
             [sys.executable, str(MODULE)],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
