@@ -41,9 +41,11 @@ def change(reduction: float) -> str:
 
 def settings_of(policy: str, settings: Mapping[str, Any]) -> str:
     """Return what distinguishes a variant, from its settings: ``window 1 s, period 1 s, RPM_max = 0.8 x capacity``."""
+    smaller = isinstance(settings.get("load_factor"), int | float) and settings["load_factor"] != 1
+    load = [f"{settings['load_factor']:g} {TIMES} the load"] if smaller else []
     if policy == "local":
-        return "no balancing"
-    parts = [f"policy {policy}"]
+        return ", ".join(["no balancing", *load])
+    parts = [f"policy {policy}", *load]
     parts += [f"{name} {settings[key]:g} s" for name, key in (("window", "window_s"), ("period", "period_s"))
               if isinstance(settings.get(key), int | float)]  # fmt: skip
     if isinstance(settings.get("rpm_max_factor"), int | float):

@@ -126,7 +126,7 @@ def child(which: str, sites: int, kind: str, limit_s: float) -> dict[str, Any]:
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.decide", "--child", which, str(sites), kind]
     try:
-        done = subprocess.run(command, env=alone, capture_output=True, text=True, timeout=limit_s, check=True)  # noqa: S603
+        done = subprocess.run(command, env=alone, capture_output=True, text=True, timeout=limit_s, check=True)
     except subprocess.TimeoutExpired:
         return {}
     except subprocess.CalledProcessError as error:

@@ -115,6 +115,8 @@ class Variant(Strict):
         Demand is averaged over the window, and the policy decides once a period.
     rpm_max_factor
         RPM_max as a part of the measured capacity.
+    load_factor
+        Its load as a part of the experiment's: what the same policy shows with a smaller crowd, for comparison.
     baseline
         Name of the variant that this one is compared with.
     """
@@ -126,6 +128,7 @@ class Variant(Strict):
     window_s: float = Field(default=1, gt=0)
     period_s: float = Field(default=1, gt=0)
     rpm_max_factor: float = Field(default=1.0, gt=0)
+    load_factor: float = Field(default=1.0, gt=0, le=100)
     baseline: str | None = None
 
 
@@ -182,6 +185,11 @@ class Experiment(Strict):
             raise ValueError(f"{where}.baseline must name a variant, got {variant.baseline!r}")
         if baseline.baseline is not None:
             raise ValueError(f"{where}.baseline must have no baseline itself, got {variant.baseline!r}")
+        if baseline.load_factor != variant.load_factor:
+            raise ValueError(
+                f"{where}.baseline must have the same load_factor ({variant.load_factor:g}),"
+                f" got {variant.baseline!r} with {baseline.load_factor:g}"
+            )
         if baseline.duration_s != variant.duration_s:
             raise ValueError(
                 f"{where}.baseline must last as long ({variant.duration_s:g} s),"
@@ -200,7 +208,8 @@ class Cell:
     variant, policy, mode, repeat, seed, baseline
         As in results' run.json.
     settings
-        `duration_s`, `window_s`, `period_s`, `rpm_max_factor` of the variant, `lead_in_s` and `timeout_s` of the load.
+        `duration_s`, `window_s`, `period_s`, `rpm_max_factor`, `load_factor` of the variant, `lead_in_s` and
+        `timeout_s` of the load.
     directory
         Where its results go, relative to the run's directory.
     estimated_s
@@ -263,6 +272,7 @@ def _cell(experiment: Experiment, number: int, repeat: int, variant: Variant) ->
             "window_s": variant.window_s,
             "period_s": variant.period_s,
             "rpm_max_factor": variant.rpm_max_factor,
+            "load_factor": variant.load_factor,
             "lead_in_s": experiment.load.lead_in_s,
             "timeout_s": experiment.load.timeout_s,
         },
@@ -278,7 +288,7 @@ def _estimated_s(experiment: Experiment, variant: Variant) -> float:
     a window and a period with it. No request waits longer than the client.
     """
     unbalanced_s = variant.duration_s if variant.policy == UNBALANCED else variant.window_s + variant.period_s
-    excess = max(0.0, max(stream.factor for stream in experiment.load.streams) - 1)
+    excess = max(0.0, variant.load_factor * max(stream.factor for stream in experiment.load.streams) - 1)
     drain_s = min(excess * min(unbalanced_s, variant.duration_s), experiment.load.timeout_s)
     return round(experiment.setup_s + experiment.load.lead_in_s + variant.duration_s + drain_s, 1)
 

@@ -49,7 +49,7 @@ def cell_load(
     load, lead_in_s, duration_s = experiment.load, experiment.load.lead_in_s, cell.settings["duration_s"]
     streams, expected = [], 0.0
     for index, stream in enumerate(load.streams):
-        capacity = _of_origin(capacity_rps, stream.origin, "capacity")
+        capacity = cell.settings["load_factor"] * _of_origin(capacity_rps, stream.origin, "capacity")
         steps = [{"from_s": lead_in_s, "rps": round(stream.factor * capacity, 6)}]
         if lead_in_s:
             steps.insert(0, {"from_s": 0.0, "rps": round(stream.lead_in_factor * capacity, 6)})

@@ -70,6 +70,7 @@ def test_a_cell_says_everything_about_itself():
         "window_s": 1,
         "period_s": 1,
         "rpm_max_factor": 0.8,
+        "load_factor": 1.0,
         "lead_in_s": 10,
         "timeout_s": 120,
     }
@@ -85,6 +86,11 @@ def test_the_estimate_counts_the_backlog_that_a_cell_leaves():
     estimates = {cell.variant: cell.estimated_s for cell in expand(experiment())}
     assert estimates["local-60s"] == 20 + 10 + 60 + 60
     assert estimates["paper-1s"] == 20 + 10 + 60 + 2
+
+
+def test_a_load_below_the_capacity_leaves_no_backlog():
+    variants = [{"name": "small", "policy": "local", "duration_s": 60, "load_factor": 0.5}]
+    assert {cell.estimated_s for cell in expand(experiment(variants=variants))} == {20 + 10 + 60}
 
 
 def test_no_backlog_is_waited_for_longer_than_the_clients_timeout():
@@ -127,6 +133,8 @@ def test_a_cell_is_found_by_its_name():
         (with_variant(1, baseline="none"), "variants.paper-1s.baseline must name a variant, got 'none'"),
         (with_variant(2, baseline="paper-1s"), "variants.paper-rpm100.baseline must have no baseline itself"),
         (with_variant(1, duration_s=30), r"variants.paper-1s.baseline must last as long \(30 s\), got 'local-60s'"),
+        (with_variant(1, load_factor=0.5), r"variants.paper-1s.baseline must have the same load_factor \(0.5\), got"),
+        (with_variant(1, load_factor=0), "variants.1.load_factor must be above 0, got 0"),
         (with_variant(2, name="paper-1s"), "variants.paper-1s must be there once"),
         (with_variant(1, window_s=0), "variants.1.window_s must be above 0, got 0"),
         ({"colour": "red"}, "colour is not a known field"),

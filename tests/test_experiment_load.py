@@ -12,14 +12,16 @@ URLS = {"edge1": "http://198.19.0.11:30080", "edge2": "http://198.19.0.12:30080"
 CAPACITY = {"edge1": 15.0, "edge2": 14.0, "cloud": 30.0}
 
 
-def experiment(**load):
+def experiment(load_factor=1, **load):
     streams = [{"origin": "edge1", "factor": 2}, {"origin": "edge2", "arrivals": "even", "factor": 0.3}]
     data = {
         "name": "trial",
         "question": "Does it work?",
         "sites": {"edge1": {}, "edge2": {}, "cloud": {"servers": 2}},
         "load": {"path": "/thumbnail", "host": "edgeapp.example", "streams": streams, "lead_in_s": 10, **load},
-        "variants": [{"name": "paper-1s", "policy": "paper", "duration_s": 60, "rpm_max_factor": 0.8}],
+        "variants": [
+            {"name": "paper-1s", "policy": "paper", "duration_s": 60, "rpm_max_factor": 0.8, "load_factor": load_factor}
+        ],
         "seeds": [7],
     }
     return parse(Experiment, data, source="trial.yml")
@@ -46,6 +48,12 @@ def test_rates_are_multiples_of_the_measured_capacity():
     first, second = load_of(experiment()).streams
     assert [(step.from_s, step.rps) for step in first.steps] == [(0, 7.5), (10, 30)]
     assert [(step.from_s, step.rps) for step in second.steps] == [(0, 7), (10, pytest.approx(4.2))]
+
+
+def test_a_variant_may_have_a_part_of_the_load():
+    first, second = load_of(experiment(load_factor=0.5)).streams
+    assert [(step.from_s, step.rps) for step in first.steps] == [(0, 3.75), (10, 15)]
+    assert [(step.from_s, step.rps) for step in second.steps] == [(0, 3.5), (10, pytest.approx(2.1))]
 
 
 def test_without_a_lead_in_the_step_begins_at_once():

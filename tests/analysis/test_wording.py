@@ -18,7 +18,10 @@ def test_changes_name_their_direction():
 
 
 def test_settings_are_told_as_far_as_they_are_there():
-    assert wording.settings_of("local", {"window_s": 1}) == "no balancing"
+    assert wording.settings_of("local", {"window_s": 1, "load_factor": 1.0}) == "no balancing"
+    assert wording.settings_of("local", {"load_factor": 0.125}) == (
+        "no balancing, 0.125 \N{MULTIPLICATION SIGN} the load"
+    )
     assert wording.settings_of("paper", {"period_s": 60, "rpm_max_factor": 1.0}) == (
         "policy paper, period 60 s, RPM_max = 1 \N{MULTIPLICATION SIGN} capacity"
     )
