@@ -1,4 +1,4 @@
-"""Ansible filter: objects as the API server returned them, as they can be stored again."""
+"""Ansible filter: what makes objects again what they were."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ DOCUMENTATION = """
 name: put_back
 author: Spillover contributors
 version_added: "0.1.0"
-short_description: Objects as they can be stored again
+short_description: What makes objects again what they were
 description:
-  - Takes from objects what the API server itself gave them, so that they can be stored once more as they were.
+  - Returns for each object the JSON patch that gives it back its content, and the memory of what was applied last, by
+    which the next C(apply) knows what it owns.
 options:
   _input:
     description: Objects as the API server returned them.
@@ -23,28 +24,40 @@ options:
 """
 
 EXAMPLES = """
-- kubernetes.core.k8s:
-    force: true
-    definition: "{{ before | put_back }}"
+- ansible.builtin.command:
+    argv: [kubectl, patch, "{{ item.object }}", --type=json, "--patch={{ item.patch | to_json }}"]
+  loop: "{{ before | put_back }}"
 """
 
 RETURN = """
 _value:
-  description: The objects.
+  description: For each object C(namespace), C(object) (kind and name, as kubectl wants them) and C(patch).
   type: list
   elements: dict
 """
 
-_THEIRS = ("name", "namespace", "labels", "annotations")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def put_back(objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return ``objects`` without status and with no more metadata than somebody once wrote."""
+    """Return the patches of ``objects``, in their order."""
     return [
-        {key: value for key, value in item.items() if key != "status"}
-        | {"metadata": {key: value for key, value in item["metadata"].items() if key in _THEIRS}}
+        {
+            "namespace": item["metadata"]["namespace"],
+            "object": f"{item['kind'].lower()}/{item['metadata']['name']}",
+            "patch": _patch(item),
+        }
         for item in objects
     ]
+
+
+def _patch(item: dict[str, Any]) -> list[dict[str, Any]]:
+    patch = [{"op": "replace", "path": "/spec", "value": item["spec"]}]
+    if applied := (item["metadata"].get("annotations") or {}).get(_LAST_APPLIED):
+        patch.append(
+            {"op": "add", "path": f"/metadata/annotations/{_LAST_APPLIED.replace('/', '~1')}", "value": applied}
+        )
+    return patch
 
 
 class FilterModule:

@@ -90,6 +90,9 @@ else:
     IMPORT_ERROR = None
 
 STATISTICS = "stats?filter=update_(success|rejected)"
+WORDS_S = 2.0
+"""The proxy counts a rejection before istiod has heard of it."""
+
 MARK = "ACK ERROR"
 """What istiod logs for an update that a proxy rejects, followed by whose it was and the proxy's words."""
 
@@ -122,11 +125,15 @@ def read(module: AnsibleModule) -> dict[str, Any]:
 
 
 def words(module: AnsibleModule, for_s: float) -> str:
-    """Return what istiod was last told by a proxy that rejected something; empty when it logged nothing."""
-    logs = ["--namespace=istio-system", "logs", "deployment/istiod", f"--since={int(for_s) + 1}s", "--tail=-1"]
-    _, text, _ = module.run_command([*module.params["kubectl"], *logs])
-    told = [line.partition(MARK)[2].strip() for line in text.splitlines() if MARK in line]
-    return f": {told[-1]}" if told else ""
+    """Return what istiod was last told by a proxy that rejected something; empty when it logs nothing in time."""
+    ends_s = time.monotonic() + WORDS_S
+    while True:
+        logs = ["--namespace=istio-system", "logs", "deployment/istiod", f"--since={int(for_s + WORDS_S) + 1}s"]
+        _, text, _ = module.run_command([*module.params["kubectl"], *logs, "--tail=-1"])
+        told = [line.partition(MARK)[2].strip() for line in text.splitlines() if MARK in line]
+        if told or time.monotonic() >= ends_s:
+            return f": {told[-1]}" if told else ""
+        time.sleep(overflow.POLL_S)
 
 
 def main() -> None:

@@ -25,9 +25,10 @@ from spillover.meshes.overflow.decided import numbers_for
 from spillover.meshes.overflow.numbers import Numbers, keeping_numbers, with_numbers
 from spillover.meshes.overflow.site import Manifest, OverflowSite, Peer, numbered_objects
 from spillover.meshes.overflow.support import Proxy, proxy_of
-from spillover.meshes.overflow.updates import Rejected, UpdateCounts, update_counts, watch
+from spillover.meshes.overflow.updates import POLL_S, Rejected, UpdateCounts, update_counts, watch
 
 __all__ = [
+    "POLL_S",
     "Manifest",
     "Numbers",
     "OverflowSite",
