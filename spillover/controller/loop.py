@@ -90,7 +90,10 @@ class Controller:
         self._policy_state: dict[str, Any] | None = None
         self._started_s = self._alive_s = edges.clock()
         self._ticked = False
-        self._sites = {name: _SiteState(DemandWindow(config.window_s, config.interval_s)) for name in config.sites}
+        self._sites = {
+            name: _SiteState(DemandWindow(config.site_window_s(name), config.site_interval_s(name)))
+            for name in config.sites
+        }
 
     @property
     def alive(self) -> bool:
@@ -197,7 +200,7 @@ class Controller:
         if not site.failed_reads:  # the first of a row only: a site that is down for hours fills no log
             self._edges.log("sample_missing", {"time": self._edges.wall_clock(), "site": name, "error": why})
         site.failed_reads += 1
-        self._edges.metrics.failed(name, "collector")
+        self._edges.metrics.failed(name, self._config.sites[name].source)
 
     def _view(self, name: str, now_s: float) -> SiteView:
         site = self._sites[name]

@@ -41,7 +41,7 @@ class ControllerMetrics:
             "spillover_tick_duration_seconds", "From demand to written weights", registry=registry, buckets=_BUCKETS_S
         )
         self._read = Histogram(
-            "spillover_sample_duration_seconds", "Reading every collector", registry=registry, buckets=_BUCKETS_S
+            "spillover_sample_duration_seconds", "Reading every source", registry=registry, buckets=_BUCKETS_S
         )
         self._write = Histogram("spillover_write_duration_seconds", "One write", registry=registry, buckets=_BUCKETS_S)
 
@@ -69,7 +69,7 @@ class ControllerMetrics:
         self._write.observe(write_ms / 1000.0)
 
     def failed(self, site: str, kind: str) -> None:
-        """Count a failure; ``kind`` is ``collector``, ``api`` or, without a site, ``lease``."""
+        """Count a failure; ``kind`` is that of the site's source, ``api`` or, without a site, ``lease``."""
         self._errors.labels(site, kind).inc()
 
     def ticked(self, duration_s: float) -> None:
@@ -77,5 +77,5 @@ class ControllerMetrics:
         self._tick.observe(duration_s)
 
     def sampled(self, duration_s: float) -> None:
-        """Note how long reading all collectors took."""
+        """Note how long reading all sources took."""
         self._read.observe(duration_s)

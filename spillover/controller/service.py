@@ -1,4 +1,4 @@
-"""The controller as a process: clusters, collectors, threads and the endpoints /healthz, /readyz and /metrics."""
+"""The controller as a process: clusters, sources, threads and the endpoints /healthz, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from spillover.controller.leadership import Leadership
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
+from spillover.controller.sources import prometheus_reader
 from spillover.controller.writer import Writer
 from spillover.serving import Answer, Endpoints, Routes
 from spillover.sources.collector import read_collector
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
-    from spillover.controller.config import ControllerConfig, LeadershipConfig
+    from spillover.controller.config import ControllerConfig, LeadershipConfig, SiteConfig
     from spillover.controller.reconcile import ClusterApi
     from spillover.sources.demand import CounterSample
 
@@ -47,13 +48,17 @@ def open_clusters(config: ControllerConfig) -> dict[str, FencedApi]:
     }
 
 
-def collector_readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
-    """Return what reads the counter of each site."""
-    client = http_client(config.read_deadline_s)
-    return {
-        name: partial(read_collector, client, site.collector_url, name, deadline_s=config.read_deadline_s)
-        for name, site in config.sites.items()
-    }
+def readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
+    """Return what reads the counter of each site; SpilloverError if its settings cannot be used."""
+    deadline_s = config.read_deadline_s
+    client = http_client(deadline_s)
+
+    def reader(name: str, site: SiteConfig) -> Callable[[], CounterSample]:
+        if site.prometheus is not None:
+            return prometheus_reader(site.prometheus, deadline_s)
+        return partial(read_collector, client, str(site.collector_url), name, deadline_s=deadline_s)
+
+    return {name: reader(name, site) for name, site in config.sites.items()}
 
 
 def open_leases(config: LeadershipConfig) -> LeaseApi:
@@ -128,7 +133,7 @@ def _controller(
     config: ControllerConfig, clusters: Mapping[str, ClusterApi], edges: Edges, *, leads: Callable[[], bool]
 ) -> Controller:
     writer = Writer(mode_of(config), config.period_s, clusters, Lanes(list(clusters)), edges)
-    return Controller(config, collector_readers(config), Lanes(list(config.sites)), writer, edges, leads=leads)
+    return Controller(config, readers(config), Lanes(list(config.sites)), writer, edges, leads=leads)
 
 
 def _serve(controller: Controller, listen: str, stop: Event, edges: Edges, started: Callable[[int], None]) -> None:
