@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from spillover import policies
 from spillover.controller.leadership import LeaseTimes
-from spillover.controller.sources import PrometheusConfig  # noqa: TC001  pydantic reads the annotation
+from spillover.controller.sources import DynatraceConfig, PrometheusConfig  # noqa: TC001  pydantic reads the annotation
 from spillover.model import Link, Settings, SpilloverError
 from spillover.validation import Strict, parse, read_yaml
 
@@ -23,7 +23,7 @@ _OVERFLOW_WINDOW_S = 10.0
 _DEADLINE_SHARE = 0.45
 """Reads and then writes get this share of the time until the next: together they end before it."""
 
-SOURCES = ("collector_url", "prometheus")
+SOURCES = ("collector_url", "prometheus", "dynatrace")
 
 _LONGEST_DEADLINE_S = 5.0
 """A long period is no reason to wait long: while it waits, the controller takes no samples."""
@@ -73,7 +73,7 @@ class SiteConfig(Strict):
         Requests per minute that it serves well (the paper's RPM_max).
     servers, service_ms
         As in `spillover.model.Site`.
-    collector_url, prometheus
+    collector_url, prometheus, dynatrace
         Where its demand is read: exactly one of them. A collector's address has no path.
     kubeconfig
         File with the access to its API server; needed where there is a VirtualService.
@@ -90,6 +90,7 @@ class SiteConfig(Strict):
     service_ms: _Positive | None = None
     collector_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")] | None = None
     prometheus: PrometheusConfig | None = None
+    dynatrace: DynatraceConfig | None = None
     kubeconfig: Path | None = None
     virtual_service: VirtualServiceRef | None = None
     destinations: dict[_Name, _Name] = Field(default_factory=dict)
@@ -105,12 +106,13 @@ class SiteConfig(Strict):
     @property
     def source(self) -> str:
         """Return the kind of its source, in one word."""
-        return "collector" if self.prometheus is None else "prometheus"
+        return next(name for name in SOURCES if getattr(self, name) is not None).removesuffix("_url")
 
     @property
     def source_interval_s(self) -> float:
         """Return the seconds between two samples that its source has; 0 for one that counts whenever it is asked."""
-        return 0.0 if self.prometheus is None else self.prometheus.interval_s
+        slow = self.prometheus or self.dynatrace
+        return 0.0 if slow is None else slow.interval_s
 
 
 class LinkConfig(Strict):

@@ -22,7 +22,7 @@ from spillover.controller.leadership import Leadership
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
-from spillover.controller.sources import prometheus_reader
+from spillover.controller.sources import dynatrace_reader, prometheus_reader
 from spillover.controller.writer import Writer
 from spillover.serving import Answer, Endpoints, Routes
 from spillover.sources.collector import read_collector
@@ -56,6 +56,8 @@ def readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
     def reader(name: str, site: SiteConfig) -> Callable[[], CounterSample]:
         if site.prometheus is not None:
             return prometheus_reader(site.prometheus, deadline_s)
+        if site.dynatrace is not None:
+            return dynatrace_reader(site.dynatrace, deadline_s)
         return partial(read_collector, client, str(site.collector_url), name, deadline_s=deadline_s)
 
     return {name: reader(name, site) for name, site in config.sites.items()}

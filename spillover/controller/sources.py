@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spillover.model import SpilloverError
+from spillover.sources.dynatrace import SLOT_S, DynatraceReader, SlotQuery
 from spillover.sources.fetch import http_client
 from spillover.sources.prometheus import PrometheusReader
 from spillover.sources.promql import LABEL_NAME, Selection, check_selector, preset_selector
@@ -79,6 +80,43 @@ class PrometheusConfig(Strict):
         return Selection(selector, self.pod_label, self.in_flight_query, self.replicas_query)
 
 
+class DynatraceConfig(Strict):
+    """A Dynatrace environment whose Metrics API v2 counts the site's requests in slots of a minute.
+
+    Attributes
+    ----------
+    url
+        Address of the environment, without the API's path.
+    token_file
+        File with an API token that has the scope ``metrics.read``.
+    metric_selector
+        Yields one series: the requests in each slot, not a rate.
+    entity_selector
+        Of which entities; null for all that the metric has.
+    poll_s
+        Seconds from one question to the next.
+    ca_file
+        Certificate authorities of the server, in PEM.
+    """
+
+    url: Url
+    token_file: Path
+    metric_selector: _Query
+    entity_selector: _Query | None = None
+    poll_s: Annotated[float, Field(ge=5, le=60)] = 20.0
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _files_are_there(self) -> Self:
+        check_files(token_file=self.token_file, ca_file=self.ca_file)
+        return self
+
+    @property
+    def interval_s(self) -> float:
+        """Return the seconds between two samples."""
+        return SLOT_S
+
+
 def check_files(**files: Path | None) -> None:
     """Refuse a path at which there is no file; SpilloverError names the field."""
     for name, path in files.items():
@@ -94,4 +132,15 @@ def prometheus_reader(config: PrometheusConfig, deadline_s: float) -> Callable[[
         config.selection,
         deadline_s=deadline_s,
         token_file=config.token_file,
+    )
+
+
+def dynatrace_reader(config: DynatraceConfig, deadline_s: float) -> Callable[[], CounterSample]:
+    """Return what reads a site's Dynatrace; SpilloverError if its certificates cannot be used."""
+    return DynatraceReader(
+        http_client(deadline_s, config.ca_file),
+        config.url,
+        SlotQuery(config.metric_selector, config.entity_selector),
+        config.token_file,
+        poll_s=config.poll_s,
     )

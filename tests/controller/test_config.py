@@ -207,3 +207,19 @@ def test_site_is_judged_by_the_interval_of_its_own_source(tmp_path: Path) -> Non
 def test_wrong_source_is_one_sentence(tmp_path: Path, source: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SpilloverError, match=sentence):
         parse_config(with_source(tmp_path, **source))
+
+
+def test_site_may_have_a_dynatrace_in_slots_of_a_minute(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    dynatrace = {"url": "https://dynatrace.example/e/1", "token_file": str(token), "metric_selector": "calls"}
+    config = parse_config(with_source(tmp_path, dynatrace=dynatrace))
+    assert (config.sites["edge1"].source, config.site_window_s("edge1")) == ("dynatrace", 60.0)
+    for field, value, sentence in (
+        ("token_file", "/nowhere", "sites.edge1.dynatrace: token_file must be a file, got '/nowhere'"),
+        ("metric_selector", "", "sites.edge1.dynatrace.metric_selector must have at least 1 character, got ''"),
+        ("poll_s", 1, "sites.edge1.dynatrace.poll_s must be at least 5, got 1"),
+        ("token", "canary", "sites.edge1.dynatrace.token is not a known field"),
+    ):
+        with pytest.raises(SpilloverError, match=sentence):
+            parse_config(with_source(tmp_path, dynatrace=dynatrace | {field: value}))
