@@ -35,6 +35,12 @@ class ControllerMetrics:
         )
         self._age = Gauge("spillover_sample_age_seconds", "Age of the newest sample", ["site"], registry=registry)
         self._weight = Gauge("spillover_weight", "Weight that is wanted", ["origin", "destination"], registry=registry)
+        self._gap = Gauge(
+            "spillover_gap_ratio",
+            "Predicted mean latency of the weights above that of the best split, relative; NaN is unknown",
+            registry=registry,
+        )
+        self._gap.set(_NAN)
         self._writes = Counter("spillover_writes", "Weights written", ["origin"], registry=registry)
         self._errors = Counter("spillover_errors", "Failed reads and writes", ["site", "kind"], registry=registry)
         self._tick = Histogram(
@@ -62,6 +68,10 @@ class ControllerMetrics:
         """Show the weights that an origin should have."""
         for destination, weight in weights.items():
             self._weight.labels(origin, destination).set(weight)
+
+    def compared(self, gap: float | None) -> None:
+        """Show how far the weights are from the best split."""
+        self._gap.set(_NAN if gap is None else gap)
 
     def wrote(self, origin: str, write_ms: float) -> None:
         """Count a write."""

@@ -1,4 +1,4 @@
-"""The controller as a process: clusters, sources, threads and the endpoints /healthz, /readyz and /metrics."""
+"""The controller as a process: clusters, sources, threads and the endpoints /healthz, /readyz, /status and /metrics."""
 
 from __future__ import annotations
 
@@ -85,7 +85,11 @@ def routes(controller: Controller, registry: CollectorRegistry) -> Routes:
         why = controller.not_ready
         return Answer.text(503, why) if why else Answer.text(200, "ready")
 
-    return {"/healthz": health, "/readyz": ready, "/metrics": lambda: Answer.metrics(registry)}
+    def status() -> Answer:
+        known = controller.status
+        return Answer.json(503, {"error": "no decision yet"}) if known is None else Answer.json(200, known)
+
+    return {"/healthz": health, "/readyz": ready, "/status": status, "/metrics": lambda: Answer.metrics(registry)}
 
 
 def run_controller(

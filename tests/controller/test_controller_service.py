@@ -120,7 +120,16 @@ def test_daemon_becomes_ready_and_spills(daemon: Daemon) -> None:
     assert daemon.sites["edge1"].weights["edge1"] == pytest.approx(50, abs=5)
     assert daemon.get("/healthz").status_code == 200
     metrics = daemon.get("/metrics").text
-    for name in ("spillover_demand_rps{", "spillover_weight{", "spillover_writes_total{", "spillover_tick_duration"):
+    status = daemon.get("/status").json()
+    assert status["sites"]["edge1"]["demand_rps"] == pytest.approx(20.0, rel=0.3)
+    assert status["sites"]["edge1"]["weights"]["edge1"] == pytest.approx(50, abs=10)
+    for name in (
+        "spillover_gap_ratio",
+        "spillover_demand_rps{",
+        "spillover_weight{",
+        "spillover_writes_total{",
+        "spillover_tick_duration",
+    ):
         assert name in metrics
 
 

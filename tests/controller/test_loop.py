@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ def test_log_lines_carry_exactly_the_promised_fields(spilling: World) -> None:
         "written",
         "reasons",
         "leading",
+        "gap",
     }
     json.dumps(spilling.lines, allow_nan=False)
 
@@ -287,3 +289,45 @@ def test_late_loop_skips_what_it_missed(tmp_path: Path) -> None:
 
     world.controller.run(FakeStop())
     assert waits == pytest.approx([1.0, 0.6, 1.0])
+
+
+def test_distance_from_the_optimum_is_told_while_every_demand_is_known(spilling: World) -> None:
+    # 10 of 20 rps stay at a site that serves 10: the paper's rule fills it to its saturation.
+    assert spilling.last_tick["gap"] is None
+    assert spilling.controller.status is not None
+    assert (spilling.controller.status["mean_ms"], spilling.controller.status["best_ms"] > 100) == (None, True)
+    spilling.sites["edge1"].rate_rps = 5.0
+    spilling.steps(2)
+    status = spilling.controller.status
+    assert status is not None
+    assert status["gap"] == spilling.last_tick["gap"] == pytest.approx(status["mean_ms"] / status["best_ms"] - 1.0)
+    assert 0.0 <= status["gap"] < 1.0
+    assert spilling.metrics.registry.get_sample_value("spillover_gap_ratio") == status["gap"]
+    spilling.sites["cloud"].sample_error = broken()
+    spilling.steps(5)
+    assert spilling.last_tick["gap"] is None
+    assert math.isnan(spilling.metrics.registry.get_sample_value("spillover_gap_ratio") or 0.0)
+
+
+def test_status_says_what_is_known_and_wanted_by_site(world: World) -> None:
+    assert world.controller.status is None
+    world.sites["edge2"].sample_error = broken()
+    world.steps(3)
+    status = world.controller.status
+    assert status is not None
+    json.dumps(status, allow_nan=False)
+    assert (status["policy"], status["mode"], status["leading"]) == ("paper", "weights", True)
+    assert status["sites"]["edge1"] == {
+        "source": "collector",
+        "demand_rps": 5.0,
+        "sample_age_s": 0.0,
+        "missing": "",
+        "healthy": True,
+        "in_flight": None,
+        "gateways": 1,
+        "replicas": None,
+        "weights": HOME["edge1"],
+        "reason": world.last_tick["reasons"]["edge1"],
+    }
+    assert status["sites"]["edge2"]["missing"] == "no sample has arrived yet"
+    assert status["sites"]["edge2"]["weights"] is None
