@@ -93,6 +93,8 @@ class DynatraceConfig(Strict):
         Yields one series: the requests in each slot, not a rate.
     entity_selector
         Of which entities; null for all that the metric has.
+    settle_s
+        Seconds after its end for which a slot is left alone: parts of its count may still be on their way.
     poll_s
         Seconds from one question to the next.
     ca_file
@@ -103,7 +105,8 @@ class DynatraceConfig(Strict):
     token_file: Path
     metric_selector: _Query
     entity_selector: _Query | None = None
-    poll_s: Annotated[float, Field(ge=5, le=60)] = 20.0
+    settle_s: Annotated[float, Field(ge=0, le=60)] = 30.0
+    poll_s: Annotated[float, Field(ge=5, le=30)] = 15.0
     ca_file: Path | None = None
 
     @model_validator(mode="after")
@@ -140,7 +143,7 @@ def dynatrace_reader(config: DynatraceConfig, deadline_s: float) -> Callable[[],
     return DynatraceReader(
         http_client(deadline_s, config.ca_file),
         config.url,
-        SlotQuery(config.metric_selector, config.entity_selector),
+        SlotQuery(config.metric_selector, config.entity_selector, config.settle_s),
         config.token_file,
         poll_s=config.poll_s,
     )

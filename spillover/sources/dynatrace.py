@@ -52,10 +52,13 @@ class SlotQuery:
         Yields one series of requests in each slot.
     entity_selector : str, optional
         Of which entities.
+    settle_s : float
+        How long ago a slot must have ended: until then parts of its count may still be on their way.
     """
 
     metric_selector: str
     entity_selector: str | None = None
+    settle_s: float = 0.0
 
     def parameters(self) -> dict[str, str]:
         """Return the parameters of the API's question."""
@@ -157,7 +160,7 @@ class DynatraceReader:
             error.body = error.body.replace(token, "***")
             raise
         now_s = server_time_s(answer)
-        return now_s, parse_slots(answer.text, self._query.metric_selector, now_s=now_s)
+        return now_s, parse_slots(answer.text, self._query.metric_selector, until_s=now_s - self._query.settle_s)
 
 
 def server_time_s(answer: Fetched) -> float:
@@ -168,7 +171,7 @@ def server_time_s(answer: Fetched) -> float:
         raise SourceError(f"the answer must bear a date, got {answer.headers.get('date')!r}") from None
 
 
-def parse_slots(text: str, selector: str, *, now_s: float) -> list[Slot]:
+def parse_slots(text: str, selector: str, *, until_s: float) -> list[Slot]:
     """Return the slots that are over, in the order of time.
 
     Parameters
@@ -177,8 +180,8 @@ def parse_slots(text: str, selector: str, *, now_s: float) -> list[Slot]:
         Body of the answer.
     selector
         What was asked for, for the errors.
-    now_s
-        The server's Unix time: a slot that ends later is still open.
+    until_s
+        Unix time, on the server's clock, by which a slot must have ended.
 
     Raises
     ------
@@ -199,7 +202,7 @@ def parse_slots(text: str, selector: str, *, now_s: float) -> list[Slot]:
     slots = [
         Slot(ends_s - SLOT_S, ends_s, _requests(value, selector))
         for ends_s, value in ((_seconds(stamp, selector), value) for stamp, value in points)
-        if ends_s <= now_s
+        if ends_s <= until_s
     ]
     if all(slot.requests is None for slot in slots):
         raise SourceError(f"{selector} must have a value in one of the last slots, got none")

@@ -81,6 +81,15 @@ def test_slots_that_are_over_become_samples(reader: DynatraceReader, clock: Cloc
     assert (second.requests_total, second.sampled_at_s, second.age_s) == (1260.0, 1790000220.0, 8.0)
 
 
+def test_slot_that_has_just_ended_is_given_time_to_settle(reader: DynatraceReader) -> None:
+    reader._query = SlotQuery(SELECTOR, settle_s=30.0)
+    with respx.mock:
+        respx.get(url__startswith=API).mock(return_value=answer())
+        reader.poll()
+    # 5 s after the end of the slot with 1,260 requests.
+    assert [reader.sample().requests_total for _ in range(3)] == [0.0, 1200.0, 1200.0]
+
+
 def test_step_of_this_machines_clock_changes_nothing(reader: DynatraceReader) -> None:
     with respx.mock:
         respx.get(url__startswith=API).mock(return_value=answer(now_s=NOW_S))
@@ -160,18 +169,18 @@ def test_answer_without_a_date_is_missing(reader: DynatraceReader) -> None:
 )
 def test_answer_that_cannot_be_is_named(body: object, sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence):
-        parse_slots(json.dumps(body), SELECTOR, now_s=NOW_S)
+        parse_slots(json.dumps(body), SELECTOR, until_s=NOW_S)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_value_that_is_no_number_is_named(value: str) -> None:
     text = json.dumps(series({"values": [1, 2, 3, 4444, 5]})).replace("4444", value)
     with pytest.raises(SourceError, match=f"{SELECTOR[:20]}.* must be a finite number of 0 or more, got "):
-        parse_slots(text, SELECTOR, now_s=NOW_S)
+        parse_slots(text, SELECTOR, until_s=NOW_S)
 
 
 def test_open_slot_is_dropped_by_the_time_that_is_given() -> None:
-    ends = [slot.ends_s for slot in parse_slots(json.dumps(GOOD), SELECTOR, now_s=1790000219.0)]
+    ends = [slot.ends_s for slot in parse_slots(json.dumps(GOOD), SELECTOR, until_s=1790000219.0)]
     assert ends == [1790000040.0, 1790000100.0, 1790000160.0]
 
 
@@ -179,7 +188,7 @@ def test_open_slot_is_dropped_by_the_time_that_is_given() -> None:
 def test_any_value_gives_slots_or_a_clear_error(value: object) -> None:
     for change in ({"values": value}, {"timestamps": value}, {"values": [value] * 5}, {"timestamps": [value] * 5}):
         with suppress(SpilloverError):
-            parse_slots(json.dumps(series(change)), SELECTOR, now_s=NOW_S)
+            parse_slots(json.dumps(series(change)), SELECTOR, until_s=NOW_S)
 
 
 def test_slow_server_is_asked_in_the_background(httpserver: HTTPServer, tmp_path: Path) -> None:
