@@ -92,6 +92,7 @@ class PrometheusReader:
         form = {
             "query": demand_query(self._selection, self._counter.pods),
             "timeout": f"{self._deadline_s:g}",
+            "partial_response": "false",  # Thanos and its like would leave out what they cannot reach
         }
         headers = {} if self._token_file is None else {"Authorization": f"Bearer {read_token(self._token_file)}"}
         try:
@@ -124,11 +125,14 @@ def parse_answer(text: str, selection: Selection) -> Answered:
         If it is not the answer to `spillover.sources.promql.demand_query`, or a value is not finite or is negative.
     """
     try:
-        data: Any = json.loads(text)["data"]
+        answer: Any = json.loads(text)
+        data, warnings = answer["data"], answer.get("warnings")
         rows = {"vector": data["result"]}[data["resultType"]]
         parsed = [(dict(row["metric"]), float(row["value"][0]), str(row["value"][1])) for row in rows]
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         raise SourceError(f"the answer must be a vector in JSON, got {text[:60]!r}") from None
+    if warnings:  # something was left out, and a sum that is too low sends spilled traffic home
+        raise SourceError(f"{selection.selector} must be answered without warnings, got {str(warnings)[:120]}")
     if not parsed:
         raise SourceError(f"{selection.selector} must match a series, got none")
     by_pod: dict[str, dict[str, float]] = {}

@@ -126,6 +126,14 @@ def test_value_that_cannot_be_is_told_with_its_query(
     assert str(caught.value).startswith(f"{API}: ")
 
 
+def test_answer_that_may_be_partial_is_missing(client: httpx.Client) -> None:
+    partial = body(*pod_rows(1, NOW_S)) | {"warnings": ["store edge1 cannot be reached"]}
+    with pytest.raises(
+        SourceError, match=r"must be answered without warnings, got \['store edge1 cannot be reached'\]"
+    ):
+        read(client, partial)
+
+
 def test_target_that_was_not_scraped_is_missing(client: httpx.Client) -> None:
     both = [*pod_rows(1, NOW_S - 15), *pod_rows(1, NOW_S - 15, "b:15090")]
     with pytest.raises(SourceError, match="requests_total must be of every target, got none of b:15090, which was not"):
