@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,10 +10,11 @@ from controller_fakes import raw_config
 
 from spillover.controller.config import load_config, parse_config
 from spillover.controller.leadership import LeaseTimes
+from spillover.controller.sources import DynatraceConfig, PrometheusConfig
 from spillover.model import Link, SpilloverError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pydantic import BaseModel
 
 
 def change(raw: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -223,3 +226,35 @@ def test_site_may_have_a_dynatrace_in_slots_of_a_minute(tmp_path: Path) -> None:
     ):
         with pytest.raises(SpilloverError, match=sentence):
             parse_config(with_source(tmp_path, dynatrace=dynatrace | {field: value}))
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sources.md"
+
+
+def documented_sites() -> list[dict[str, Any]]:
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return [yaml.safe_load(block)["sites"] for block in blocks if block.startswith("sites:")]
+
+
+def test_examples_of_the_documentation_are_taken(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    sources = []
+    for sites in documented_sites():
+        for site in sites.values():
+            if "dynatrace" in site:
+                site["dynatrace"]["token_file"] = str(token)
+        sources += [site.source for site in parse_config({"sites": sites}).sites.values()]
+    assert sources == ["collector", "prometheus", "dynatrace"]
+
+
+@pytest.mark.parametrize("model", [PrometheusConfig, DynatraceConfig])
+def test_every_setting_of_a_source_is_documented_with_its_default(model: type[BaseModel]) -> None:
+    kind = model.__name__.removesuffix("Config").lower()
+    section = DOCUMENT.read_text().partition(f"## `{kind}`")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
+    assert rows.keys() == model.model_fields.keys()
+    for name, field in model.model_fields.items():
+        given = rows[name].strip().strip("`")
+        default = field.get_default(call_default_factory=True)
+        assert (yaml.safe_load(given) if given else None) == (None if field.is_required() else default), name

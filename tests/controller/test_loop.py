@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from controller_fakes import ORIGINS, World, broken, raw_config
 
 from spillover.clusters import Unauthorized, Unreachable
 from spillover.controller.config import parse_config
+from spillover.controller.service import routes
+from spillover.sources.demand import CounterSample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -331,3 +334,41 @@ def test_status_says_what_is_known_and_wanted_by_site(world: World) -> None:
     }
     assert status["sites"]["edge2"]["missing"] == "no sample has arrived yet"
     assert status["sites"]["edge2"]["weights"] is None
+
+
+def test_slow_source_is_no_missing_one_between_two_of_its_samples(tmp_path: Path) -> None:
+    raw = raw_config(tmp_path)
+    del raw["sites"]["edge1"]["collector_url"]
+    raw["sites"]["edge1"]["prometheus"] = {"url": "http://prometheus", "preset": "envoy", "interval_s": 15}
+    world = World(parse_config(raw))
+    site = world.sites["edge1"]
+    site.rate_rps = 20.0
+    scraped = CounterSample(0.0, 0.0)
+
+    def scrape() -> CounterSample:
+        nonlocal scraped
+        if site.sampled_at_s - scraped.sampled_at_s >= 15 and site.sample_error is None:
+            scraped = CounterSample(site.requests_total, site.sampled_at_s)
+        return replace(scraped, age_s=site.sampled_at_s - scraped.sampled_at_s)
+
+    site.read_demand = scrape  # type: ignore[method-assign]
+    world.start()
+    world.steps(16)
+    assert site.weights == DOUBLE
+    before = len(world.lines)
+    world.steps(60)
+    ticks = [line for line in world.lines[before:] if line["event"] == "tick"]
+    assert {tick["demand_rpm"]["edge1"] for tick in ticks} == {1200.0}
+    assert (site.writes, world.last_tick["weights"]["edge1"]) == (1, DOUBLE)
+    site.sample_error = broken()  # the scrapes, not the reads
+    world.steps(46)
+    assert world.last_tick["demand_rpm"]["edge1"] is None
+    assert "its sample is missing, the last split is held" in world.last_tick["reasons"]["edge1"]
+    assert site.weights == DOUBLE
+
+
+def test_status_is_answered_once_there_is_a_decision(world: World) -> None:
+    status = routes(world.controller, world.metrics.registry)["/status"]
+    assert (status().status, json.loads(status().body)) == (503, {"error": "no decision yet"})
+    world.step()
+    assert (status().status, json.loads(status().body)) == (200, world.controller.status)
