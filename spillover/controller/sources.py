@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _LabelName = Annotated[str, Field(pattern=f"^{LABEL_NAME}$")]
 _Query = Annotated[str, Field(min_length=1, max_length=4_000)]
 
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$")]
-"""Address of an API; a path before the API's own may belong to it."""
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")]
+"""Address of an API; a path before the API's own may belong to it, but no password: errors show addresses."""
 
 
 class PrometheusConfig(Strict):

@@ -180,6 +180,10 @@ def test_site_is_judged_by_the_interval_of_its_own_source(tmp_path: Path) -> Non
             r"sites.edge1.prometheus.url must .*'prometheus:9090'",
         ),
         (
+            {"prometheus": PROMETHEUS | {"url": "http://me:word@prometheus"}},
+            r"sites.edge1.prometheus.url must match pattern",
+        ),
+        (
             {"prometheus": PROMETHEUS | {"preset": "linkerd"}},
             r"sites.edge1.prometheus.preset must be 'envoy' or 'istio', got 'linkerd'",
         ),
