@@ -57,8 +57,8 @@ test-roles: env ## the molecule scenario: a second, small lab comes and goes
 	$(BIN)/molecule test
 
 .PHONY: test-binaries
-test-binaries: env ## kube-apiserver and etcd for the tests, built once
-	$(PLAYBOOK) playbooks/binaries.yml -e '{"binaries_names": ["etcd", "kube-apiserver"]}'
+test-binaries: env ## kube-apiserver, etcd and Prometheus for the tests, built once
+	$(PLAYBOOK) playbooks/binaries.yml -e '{"binaries_names": ["etcd", "kube-apiserver", "prometheus"]}'
 
 .PHONY: lint
 lint: env ## style, types, layers, playbooks

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fixtures.apiserver import ApiServer, free_port, write_kubeconfig
+from fixtures.apiserver import ApiServer, write_kubeconfig
+from fixtures.processes import free_port
 from kubernetes import client
 
 from spillover.clusters import (

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from spillover.controller.config import load_config
+from spillover.controller.config import ControllerConfig, load_config
+from spillover.model import SpilloverError
 from spillover.sources.fetch import http_client
 from spillover.sources.links import MOST_SAMPLES, measure_link
 
@@ -23,9 +24,15 @@ def links(
     checked = load_config(config)
     with http_client(_DEADLINE_S) as client:
         measured = [
-            measure_link(
-                client, checked.sites[link.origin].collector_url, link, samples=samples, deadline_s=_DEADLINE_S
-            )
+            measure_link(client, _door(checked, link.origin), link, samples=samples, deadline_s=_DEADLINE_S)
             for link in checked.model_links()
         ]
     typer.echo(json.dumps([link.to_dict() for link in measured], indent=2))
+
+
+def _door(config: ControllerConfig, origin: str) -> str:
+    """Return the address of an origin's control door, which is its collector's too."""
+    url = config.sites[origin].collector_url
+    if url is None:
+        raise SpilloverError(f"sites.{origin}.collector_url must be given to measure its links, got none")
+    return url

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from spillover import policies
 from spillover.controller.leadership import LeaseTimes
+from spillover.controller.sources import DynatraceConfig, PrometheusConfig  # noqa: TC001  pydantic reads the annotation
 from spillover.model import Link, Settings, SpilloverError
 from spillover.validation import Strict, parse, read_yaml
 
@@ -21,6 +22,8 @@ _LONGEST_INTERVAL_S = 1.0
 _OVERFLOW_WINDOW_S = 10.0
 _DEADLINE_SHARE = 0.45
 """Reads and then writes get this share of the time until the next: together they end before it."""
+
+SOURCES = ("collector_url", "prometheus", "dynatrace")
 
 _LONGEST_DEADLINE_S = 5.0
 """A long period is no reason to wait long: while it waits, the controller takes no samples."""
@@ -70,8 +73,8 @@ class SiteConfig(Strict):
         Requests per minute that it serves well (the paper's RPM_max).
     servers, service_ms
         As in `spillover.model.Site`.
-    collector_url
-        Address of its collector, without a path.
+    collector_url, prometheus, dynatrace
+        Where its demand is read: exactly one of them. A collector's address has no path.
     kubeconfig
         File with the access to its API server; needed where there is a VirtualService.
     virtual_service
@@ -85,11 +88,31 @@ class SiteConfig(Strict):
     capacity_rpm: _Positive
     servers: Annotated[int, Field(ge=1, le=10_000)] = 1
     service_ms: _Positive | None = None
-    collector_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
+    collector_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")] | None = None
+    prometheus: PrometheusConfig | None = None
+    dynatrace: DynatraceConfig | None = None
     kubeconfig: Path | None = None
     virtual_service: VirtualServiceRef | None = None
     destinations: dict[_Name, _Name] = Field(default_factory=dict)
     overflow: OverflowRef | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise SpilloverError(f"one of {', '.join(SOURCES)} must be given, got {' and '.join(given) or 'none'}")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Return the kind of its source, in one word."""
+        return next(name for name in SOURCES if getattr(self, name) is not None).removesuffix("_url")
+
+    @property
+    def source_interval_s(self) -> float:
+        """Return the seconds between two samples that its source has; 0 for one that counts whenever it is asked."""
+        slow = self.prometheus or self.dynatrace
+        return 0.0 if slow is None else slow.interval_s
 
 
 class LinkConfig(Strict):
@@ -246,9 +269,17 @@ class ControllerConfig(Strict):
         longest_s = min(_LONGEST_INTERVAL_S, self.window_s, self.period_s)
         return self.period_s / math.ceil(self.period_s / longest_s - 1e-9)
 
+    def site_interval_s(self, name: str) -> float:
+        """Return the seconds between two samples of a site: at least those of its source."""
+        return max(self.interval_s, self.sites[name].source_interval_s)
+
+    def site_window_s(self, name: str) -> float:
+        """Return the seconds that a site's demand is averaged over: at least from one sample to the next."""
+        return max(self.window_s, self.site_interval_s(name))
+
     @property
     def read_deadline_s(self) -> float:
-        """How long a sample waits for the slowest collector."""
+        """How long a sample waits for the slowest source."""
         return min(_LONGEST_DEADLINE_S, _DEADLINE_SHARE * self.interval_s)
 
     @property

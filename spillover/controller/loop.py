@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from spillover import policies
 from spillover.controller.snapshot import SiteView, build_snapshot
+from spillover.controller.status import status_document
 from spillover.controller.writer import Report
 from spillover.model import SpilloverError
+from spillover.policies.distance import Distance, distance
 from spillover.sources.demand import CounterSample, DemandWindow
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from spillover.controller.edges import Edges
     from spillover.controller.lanes import Runner
     from spillover.controller.writer import Writer
-    from spillover.model import Decision
+    from spillover.model import Decision, Snapshot
 
 _DEAD_AFTER_READS = 2
 """Failed reads in a row before a site whose API server is silent too is held to be dead: one may be bad luck."""
@@ -90,7 +92,12 @@ class Controller:
         self._policy_state: dict[str, Any] | None = None
         self._started_s = self._alive_s = edges.clock()
         self._ticked = False
-        self._sites = {name: _SiteState(DemandWindow(config.window_s, config.interval_s)) for name in config.sites}
+        self._distance: Distance | None = None
+        self._status: dict[str, Any] | None = None
+        self._sites = {
+            name: _SiteState(DemandWindow(config.site_window_s(name), config.site_interval_s(name)))
+            for name in config.sites
+        }
 
     @property
     def alive(self) -> bool:
@@ -104,6 +111,11 @@ class Controller:
         if unread:
             return f"not read yet: {', '.join(unread)}"
         return "" if self._ticked else "no decision yet"
+
+    @property
+    def status(self) -> dict[str, Any] | None:
+        """What was known and wanted at the last decision, as `spillover.controller.status` has it; None before it."""
+        return self._status
 
     def run(self, stop: Event) -> None:
         """Sample and decide on time until ``stop`` is set; a step under way is finished."""
@@ -147,12 +159,18 @@ class Controller:
             reasons[name] = "; ".join(part for part in (reasons[name], problem) if part)
         self._ticked = True
         self._edges.metrics.ticked(self._clock() - began_s)
-        fields = {
-            "time": self._edges.wall_clock(),
+        gap = None if self._distance is None else self._distance.gap
+        self._edges.metrics.compared(gap)
+        now_s = self._edges.wall_clock()
+        weights = {name: site.weights for name, site in self._sites.items()}
+        self._status = status_document(self._config, views, weights, reasons, self._distance, time_s=now_s, leads=leads)
+        fields: dict[str, Any] = {
+            "time": now_s,
             "leading": leads,
+            "gap": gap,
             "in_flight": {name: view.in_flight for name, view in views.items()},
             "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
-            "weights": {name: dict(site.weights) for name, site in self._sites.items() if site.weights is not None},
+            "weights": {name: dict(wanted) for name, wanted in weights.items() if wanted is not None},
             "written": sorted(report.written),
             "reasons": reasons,
         }
@@ -197,7 +215,7 @@ class Controller:
         if not site.failed_reads:  # the first of a row only: a site that is down for hours fills no log
             self._edges.log("sample_missing", {"time": self._edges.wall_clock(), "site": name, "error": why})
         site.failed_reads += 1
-        self._edges.metrics.failed(name, "collector")
+        self._edges.metrics.failed(name, self._config.sites[name].source)
 
     def _view(self, name: str, now_s: float) -> SiteView:
         site = self._sites[name]
@@ -209,6 +227,7 @@ class Controller:
 
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
+        self._distance = None
         try:
             snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
             decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
@@ -226,7 +245,14 @@ class Controller:
                 if origin in self._mode.sites:
                     site.wanted = self._mode.wanted(origin, decision, snapshot, views[origin])
                 reasons[origin] = decision.reasons.get(origin, "")
+        self._distance = self._compare(snapshot, views)
         return reasons
+
+    def _compare(self, snapshot: Snapshot, views: Mapping[str, SiteView]) -> Distance | None:
+        """Return how far all weights are from the best split; None where a demand is missing."""
+        if any(view.demand.demand_rps is None for view in views.values()):
+            return None
+        return distance(snapshot, {name: site.weights or {} for name, site in self._sites.items()})
 
     def _all_weights(self, origin: str, decision: Decision) -> dict[str, int]:
         """Return the weights with a 0 for every destination that the decision leaves out."""

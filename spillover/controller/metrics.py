@@ -35,13 +35,19 @@ class ControllerMetrics:
         )
         self._age = Gauge("spillover_sample_age_seconds", "Age of the newest sample", ["site"], registry=registry)
         self._weight = Gauge("spillover_weight", "Weight that is wanted", ["origin", "destination"], registry=registry)
+        self._gap = Gauge(
+            "spillover_gap_ratio",
+            "Predicted mean latency of the weights above that of the best split, relative; NaN is unknown",
+            registry=registry,
+        )
+        self._gap.set(_NAN)
         self._writes = Counter("spillover_writes", "Weights written", ["origin"], registry=registry)
         self._errors = Counter("spillover_errors", "Failed reads and writes", ["site", "kind"], registry=registry)
         self._tick = Histogram(
             "spillover_tick_duration_seconds", "From demand to written weights", registry=registry, buckets=_BUCKETS_S
         )
         self._read = Histogram(
-            "spillover_sample_duration_seconds", "Reading every collector", registry=registry, buckets=_BUCKETS_S
+            "spillover_sample_duration_seconds", "Reading every source", registry=registry, buckets=_BUCKETS_S
         )
         self._write = Histogram("spillover_write_duration_seconds", "One write", registry=registry, buckets=_BUCKETS_S)
 
@@ -63,13 +69,17 @@ class ControllerMetrics:
         for destination, weight in weights.items():
             self._weight.labels(origin, destination).set(weight)
 
+    def compared(self, gap: float | None) -> None:
+        """Show how far the weights are from the best split."""
+        self._gap.set(_NAN if gap is None else gap)
+
     def wrote(self, origin: str, write_ms: float) -> None:
         """Count a write."""
         self._writes.labels(origin).inc()
         self._write.observe(write_ms / 1000.0)
 
     def failed(self, site: str, kind: str) -> None:
-        """Count a failure; ``kind`` is ``collector``, ``api`` or, without a site, ``lease``."""
+        """Count a failure; ``kind`` is that of the site's source, ``api`` or, without a site, ``lease``."""
         self._errors.labels(site, kind).inc()
 
     def ticked(self, duration_s: float) -> None:
@@ -77,5 +87,5 @@ class ControllerMetrics:
         self._tick.observe(duration_s)
 
     def sampled(self, duration_s: float) -> None:
-        """Note how long reading all collectors took."""
+        """Note how long reading all sources took."""
         self._read.observe(duration_s)

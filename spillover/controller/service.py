@@ -1,4 +1,4 @@
-"""The controller as a process: clusters, collectors, threads and the endpoints /healthz, /readyz and /metrics."""
+"""The controller as a process: clusters, sources, threads and the endpoints /healthz, /readyz, /status and /metrics."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from spillover.controller.leadership import Leadership
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
+from spillover.controller.sources import dynatrace_reader, prometheus_reader
 from spillover.controller.writer import Writer
 from spillover.serving import Answer, Endpoints, Routes
 from spillover.sources.collector import read_collector
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
-    from spillover.controller.config import ControllerConfig, LeadershipConfig
+    from spillover.controller.config import ControllerConfig, LeadershipConfig, SiteConfig
     from spillover.controller.reconcile import ClusterApi
     from spillover.sources.demand import CounterSample
 
@@ -47,13 +48,19 @@ def open_clusters(config: ControllerConfig) -> dict[str, FencedApi]:
     }
 
 
-def collector_readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
-    """Return what reads the counter of each site."""
-    client = http_client(config.read_deadline_s)
-    return {
-        name: partial(read_collector, client, site.collector_url, name, deadline_s=config.read_deadline_s)
-        for name, site in config.sites.items()
-    }
+def readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
+    """Return what reads the counter of each site; SpilloverError if its settings cannot be used."""
+    deadline_s = config.read_deadline_s
+    client = http_client(deadline_s)
+
+    def reader(name: str, site: SiteConfig) -> Callable[[], CounterSample]:
+        if site.prometheus is not None:
+            return prometheus_reader(site.prometheus, deadline_s)
+        if site.dynatrace is not None:
+            return dynatrace_reader(site.dynatrace, deadline_s)
+        return partial(read_collector, client, str(site.collector_url), name, deadline_s=deadline_s)
+
+    return {name: reader(name, site) for name, site in config.sites.items()}
 
 
 def open_leases(config: LeadershipConfig) -> LeaseApi:
@@ -78,7 +85,11 @@ def routes(controller: Controller, registry: CollectorRegistry) -> Routes:
         why = controller.not_ready
         return Answer.text(503, why) if why else Answer.text(200, "ready")
 
-    return {"/healthz": health, "/readyz": ready, "/metrics": lambda: Answer.metrics(registry)}
+    def status() -> Answer:
+        known = controller.status
+        return Answer.json(503, {"error": "no decision yet"}) if known is None else Answer.json(200, known)
+
+    return {"/healthz": health, "/readyz": ready, "/status": status, "/metrics": lambda: Answer.metrics(registry)}
 
 
 def run_controller(
@@ -128,7 +139,7 @@ def _controller(
     config: ControllerConfig, clusters: Mapping[str, ClusterApi], edges: Edges, *, leads: Callable[[], bool]
 ) -> Controller:
     writer = Writer(mode_of(config), config.period_s, clusters, Lanes(list(clusters)), edges)
-    return Controller(config, collector_readers(config), Lanes(list(config.sites)), writer, edges, leads=leads)
+    return Controller(config, readers(config), Lanes(list(config.sites)), writer, edges, leads=leads)
 
 
 def _serve(controller: Controller, listen: str, stop: Event, edges: Edges, started: Callable[[int], None]) -> None:

@@ -42,6 +42,9 @@ class SiteView:
 def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, running_s: float) -> Snapshot:
     """Describe all sites for the policy.
 
+    A sample ages by a period with each interval of its source, if that is longer: policies count what is older than so
+    many periods as missing.
+
     A site whose demand is missing keeps its last one with its true age, and one that was never seen counts as full,
     and as old as the controller: nothing new is sent to it either way. A site without a replica of the application is
     dead, though its demand still arrives.
@@ -67,6 +70,10 @@ def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, r
             service_ms=site.service_ms,
             queue=0.0 if view.in_flight is None else max(0.0, view.in_flight - site.servers),
             healthy=view.healthy and view.replicas != 0,
-            age_s=running_s if view.demand.age_s is None else view.demand.age_s,
+            age_s=running_s if view.demand.age_s is None else view.demand.age_s * _ageing(config, name),
         )
     return Snapshot(sites=sites, links=config.model_links(), settings=config.model_settings())
+
+
+def _ageing(config: ControllerConfig, name: str) -> float:
+    return min(1.0, config.period_s / config.site_interval_s(name))

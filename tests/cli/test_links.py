@@ -52,3 +52,11 @@ def test_every_link_is_measured_in_the_order_of_the_settings(config: Path) -> No
 def test_wrong_number_of_samples_is_named(config: Path) -> None:
     with pytest.raises(SpilloverError, match="samples must be from 1 to 1000, got 0"):
         CliRunner().invoke(app, ["--config", str(config), "--samples", "0"], catch_exceptions=False)
+
+
+def test_origin_without_a_door_is_named(config: Path) -> None:
+    settings = json.loads(config.read_text())
+    settings["sites"]["edge1"] = {"capacity_rpm": 600, "prometheus": {"url": "http://prometheus", "preset": "istio"}}
+    config.write_text(json.dumps(settings))
+    with pytest.raises(SpilloverError, match=r"sites.edge1.collector_url must be given to measure its links, got none"):
+        CliRunner().invoke(app, ["--config", str(config)], catch_exceptions=False)

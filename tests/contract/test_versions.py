@@ -39,3 +39,12 @@ def test_kubernetes_staging_modules_are_replaced_by_the_published_ones_of_its_ve
 def test_istio_reports_the_commit_that_its_module_is() -> None:
     commit = _required("istio", "istio.io/istio").rsplit("-", 1)[1]
     assert str(_variables("roles/binaries/vars/main.yml")["_binaries_istio_version"]).endswith(commit)
+
+
+def test_what_only_tests_need_is_not_built_for_the_lab() -> None:
+    upstreams = _variables("roles/binaries/vars/main.yml")["_binaries_upstreams"]
+    assert isinstance(upstreams, list)
+    for_tests = [upstream["name"] for upstream in upstreams if upstream.get("for_tests")]
+    assert for_tests == ["prometheus"]
+    asked_for = (ROOT / "Makefile").read_text(encoding="utf-8").partition("test-binaries: env")[2].partition("\n\n")[0]
+    assert [name for name in for_tests if f'"{name}"' not in asked_for] == []

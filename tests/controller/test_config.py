@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,10 +10,11 @@ from controller_fakes import raw_config
 
 from spillover.controller.config import load_config, parse_config
 from spillover.controller.leadership import LeaseTimes
+from spillover.controller.sources import DynatraceConfig, PrometheusConfig
 from spillover.model import Link, SpilloverError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pydantic import BaseModel
 
 
 def change(raw: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -136,3 +139,126 @@ def test_samples_are_taken_each_second_or_more_often(
 def test_deadlines_together_end_before_the_period(tmp_path: Path, period_s: float) -> None:
     config = parse_config(raw_config(tmp_path, window_s=60, period_s=period_s))
     assert config.read_deadline_s + config.write_deadline_s < period_s
+
+
+PROMETHEUS = {"url": "http://prometheus.monitoring:9090", "preset": "envoy"}
+
+
+def with_source(tmp_path: Path, **source: Any) -> dict[str, Any]:
+    raw = raw_config(tmp_path)
+    del raw["sites"]["edge1"]["collector_url"]
+    raw["sites"]["edge1"] |= source
+    return raw
+
+
+def test_site_may_have_a_prometheus(tmp_path: Path) -> None:
+    labels = {"namespace": "istio-system"}
+    config = parse_config(with_source(tmp_path, prometheus=PROMETHEUS | {"labels": labels}))
+    prometheus = config.sites["edge1"].prometheus
+    assert prometheus is not None
+    assert prometheus.selection.selector.endswith(',namespace="istio-system"}')
+    assert (config.sites["edge1"].source, config.sites["edge2"].source) == ("prometheus", "collector")
+
+
+def test_site_is_judged_by_the_interval_of_its_own_source(tmp_path: Path) -> None:
+    config = parse_config(with_source(tmp_path, prometheus=PROMETHEUS))
+    assert (config.site_interval_s("edge1"), config.site_window_s("edge1")) == (15.0, 15.0)
+    assert (config.site_interval_s("edge2"), config.site_window_s("edge2")) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ({}, r"sites.edge1: one of collector_url, .* must be given, got none"),
+        (
+            {"prometheus": PROMETHEUS, "collector_url": "http://collector"},
+            r"sites.edge1: one of collector_url, .* must be given, got collector_url and prometheus",
+        ),
+        ({"prometheus": {"preset": "envoy"}}, r"sites.edge1.prometheus.url must be given, got none"),
+        (
+            {"prometheus": PROMETHEUS | {"url": "prometheus:9090"}},
+            r"sites.edge1.prometheus.url must .*'prometheus:9090'",
+        ),
+        (
+            {"prometheus": PROMETHEUS | {"url": "http://me:word@prometheus"}},
+            r"sites.edge1.prometheus.url must match pattern",
+        ),
+        (
+            {"prometheus": PROMETHEUS | {"preset": "linkerd"}},
+            r"sites.edge1.prometheus.preset must be 'envoy' or 'istio', got 'linkerd'",
+        ),
+        (
+            {"prometheus": PROMETHEUS | {"query": "x"}},
+            r"sites.edge1.prometheus: one of preset and query must be given, got 'envoy' and 'x'",
+        ),
+        (
+            {"prometheus": {"url": "http://x", "query": "rate(x[1m])"}},
+            r"sites.edge1.prometheus: query must select series of a counter, .*, got 'rate\(x\[1m\]\)'",
+        ),
+        (
+            {"prometheus": {"url": "http://x", "query": "x", "labels": {"a": "b"}}},
+            r"sites.edge1.prometheus: labels must be given with a preset only, got \{'a': 'b'\}",
+        ),
+        ({"prometheus": PROMETHEUS | {"labels": {"a-b": "c"}}}, r"sites.edge1.prometheus.labels.a-b.* must .*'a-b'"),
+        ({"prometheus": PROMETHEUS | {"pod_label": "1"}}, r"sites.edge1.prometheus.pod_label must .*'1'"),
+        (
+            {"prometheus": PROMETHEUS | {"interval_s": 0}},
+            r"sites.edge1.prometheus.interval_s must be at least 0.1, got 0",
+        ),
+        (
+            {"prometheus": PROMETHEUS | {"token_file": "/nowhere"}},
+            r"sites.edge1.prometheus: token_file must be a file, got '/nowhere'",
+        ),
+    ],
+)
+def test_wrong_source_is_one_sentence(tmp_path: Path, source: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SpilloverError, match=sentence):
+        parse_config(with_source(tmp_path, **source))
+
+
+def test_site_may_have_a_dynatrace_in_slots_of_a_minute(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    dynatrace = {"url": "https://dynatrace.example/e/1", "token_file": str(token), "metric_selector": "calls"}
+    config = parse_config(with_source(tmp_path, dynatrace=dynatrace))
+    assert (config.sites["edge1"].source, config.site_window_s("edge1")) == ("dynatrace", 60.0)
+    for field, value, sentence in (
+        ("token_file", "/nowhere", "sites.edge1.dynatrace: token_file must be a file, got '/nowhere'"),
+        ("metric_selector", "", "sites.edge1.dynatrace.metric_selector must have at least 1 character, got ''"),
+        ("poll_s", 1, "sites.edge1.dynatrace.poll_s must be at least 5, got 1"),
+        ("token", "canary", "sites.edge1.dynatrace.token is not a known field"),
+    ):
+        with pytest.raises(SpilloverError, match=sentence):
+            parse_config(with_source(tmp_path, dynatrace=dynatrace | {field: value}))
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sources.md"
+
+
+def documented_sites() -> list[dict[str, Any]]:
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return [yaml.safe_load(block)["sites"] for block in blocks if block.startswith("sites:")]
+
+
+def test_examples_of_the_documentation_are_taken(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    sources = []
+    for sites in documented_sites():
+        for site in sites.values():
+            if "dynatrace" in site:
+                site["dynatrace"]["token_file"] = str(token)
+        sources += [site.source for site in parse_config({"sites": sites}).sites.values()]
+    assert sources == ["collector", "prometheus", "dynatrace"]
+
+
+@pytest.mark.parametrize("model", [PrometheusConfig, DynatraceConfig])
+def test_every_setting_of_a_source_is_documented_with_its_default(model: type[BaseModel]) -> None:
+    kind = model.__name__.removesuffix("Config").lower()
+    section = DOCUMENT.read_text().partition(f"## `{kind}`")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
+    assert rows.keys() == model.model_fields.keys()
+    for name, field in model.model_fields.items():
+        given = rows[name].strip().strip("`")
+        default = field.get_default(call_default_factory=True)
+        assert (yaml.safe_load(given) if given else None) == (None if field.is_required() else default), name

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fixtures.apiserver import ApiServer
+    from fixtures.prometheus import Gateways
 
 
 class Collectors:
@@ -89,7 +90,10 @@ def with_collectors(raw: dict[str, Any], server: HTTPServer) -> ControllerConfig
     config = parse_config(raw)
     urls = {name: server.url_for(f"/{name}") for name in SITES}
     # The checked form has no path: a collector owns its address. On loopback three share one server.
-    sites = {name: site.model_copy(update={"collector_url": urls[name]}) for name, site in config.sites.items()}
+    sites = {
+        name: site.model_copy(update={"collector_url": urls[name]}) if site.collector_url else site
+        for name, site in config.sites.items()
+    }
     return config.model_copy(update={"sites": sites})
 
 
@@ -120,8 +124,33 @@ def test_daemon_becomes_ready_and_spills(daemon: Daemon) -> None:
     assert daemon.sites["edge1"].weights["edge1"] == pytest.approx(50, abs=5)
     assert daemon.get("/healthz").status_code == 200
     metrics = daemon.get("/metrics").text
-    for name in ("spillover_demand_rps{", "spillover_weight{", "spillover_writes_total{", "spillover_tick_duration"):
+    status = daemon.get("/status").json()
+    assert status["sites"]["edge1"]["demand_rps"] == pytest.approx(20.0, rel=0.3)
+    assert status["sites"]["edge1"]["weights"]["edge1"] == pytest.approx(50, abs=10)
+    for name in (
+        "spillover_gap_ratio",
+        "spillover_demand_rps{",
+        "spillover_weight{",
+        "spillover_writes_total{",
+        "spillover_tick_duration",
+    ):
         assert name in metrics
+
+
+def test_site_with_a_prometheus_spills_like_the_others(
+    gateways: Gateways, collectors: Collectors, threaded: HTTPServer, tmp_path: Path
+) -> None:
+    raw = raw_config(tmp_path)
+    del raw["sites"]["edge1"]["collector_url"]
+    source = {"url": gateways.server.url, "query": f'tickets{{job="{gateways.job}"}}', "interval_s": 1}
+    raw["sites"]["edge1"]["prometheus"] = source
+    with running(Daemon(with_collectors(raw, threaded))) as daemon:
+        ends = time.monotonic() + 30
+        while not daemon.sites["edge1"].writes and time.monotonic() < ends:
+            gateways.show(a=f"tickets {20.0 * (time.monotonic() - collectors.began_s)}\n")
+            time.sleep(0.02)
+        assert daemon.sites["edge1"].weights["edge1"] == pytest.approx(50, abs=20)
+        assert daemon.get("/status").json()["sites"]["edge1"]["source"] == "prometheus"
 
 
 def test_hung_collector_delays_no_tick(collectors: Collectors, daemon: Daemon) -> None:

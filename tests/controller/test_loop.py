@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,8 @@ from controller_fakes import ORIGINS, World, broken, raw_config
 
 from spillover.clusters import Unauthorized, Unreachable
 from spillover.controller.config import parse_config
+from spillover.controller.service import routes
+from spillover.sources.demand import CounterSample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +76,7 @@ def test_log_lines_carry_exactly_the_promised_fields(spilling: World) -> None:
         "written",
         "reasons",
         "leading",
+        "gap",
     }
     json.dumps(spilling.lines, allow_nan=False)
 
@@ -287,3 +292,83 @@ def test_late_loop_skips_what_it_missed(tmp_path: Path) -> None:
 
     world.controller.run(FakeStop())
     assert waits == pytest.approx([1.0, 0.6, 1.0])
+
+
+def test_distance_from_the_optimum_is_told_while_every_demand_is_known(spilling: World) -> None:
+    # 10 of 20 rps stay at a site that serves 10: the paper's rule fills it to its saturation.
+    assert spilling.last_tick["gap"] is None
+    assert spilling.controller.status is not None
+    assert (spilling.controller.status["mean_ms"], spilling.controller.status["best_ms"] > 100) == (None, True)
+    spilling.sites["edge1"].rate_rps = 5.0
+    spilling.steps(2)
+    status = spilling.controller.status
+    assert status is not None
+    assert status["gap"] == spilling.last_tick["gap"] == pytest.approx(status["mean_ms"] / status["best_ms"] - 1.0)
+    assert 0.0 <= status["gap"] < 1.0
+    assert spilling.metrics.registry.get_sample_value("spillover_gap_ratio") == status["gap"]
+    spilling.sites["cloud"].sample_error = broken()
+    spilling.steps(5)
+    assert spilling.last_tick["gap"] is None
+    assert math.isnan(spilling.metrics.registry.get_sample_value("spillover_gap_ratio") or 0.0)
+
+
+def test_status_says_what_is_known_and_wanted_by_site(world: World) -> None:
+    assert world.controller.status is None
+    world.sites["edge2"].sample_error = broken()
+    world.steps(3)
+    status = world.controller.status
+    assert status is not None
+    json.dumps(status, allow_nan=False)
+    assert (status["policy"], status["mode"], status["leading"]) == ("paper", "weights", True)
+    assert status["sites"]["edge1"] == {
+        "source": "collector",
+        "demand_rps": 5.0,
+        "sample_age_s": 0.0,
+        "missing": "",
+        "healthy": True,
+        "in_flight": None,
+        "gateways": 1,
+        "replicas": None,
+        "weights": HOME["edge1"],
+        "reason": world.last_tick["reasons"]["edge1"],
+    }
+    assert status["sites"]["edge2"]["missing"] == "no sample has arrived yet"
+    assert status["sites"]["edge2"]["weights"] is None
+
+
+def test_slow_source_is_no_missing_one_between_two_of_its_samples(tmp_path: Path) -> None:
+    raw = raw_config(tmp_path)
+    del raw["sites"]["edge1"]["collector_url"]
+    raw["sites"]["edge1"]["prometheus"] = {"url": "http://prometheus", "preset": "envoy", "interval_s": 15}
+    world = World(parse_config(raw))
+    site = world.sites["edge1"]
+    site.rate_rps = 20.0
+    scraped = CounterSample(0.0, 0.0)
+
+    def scrape() -> CounterSample:
+        nonlocal scraped
+        if site.sampled_at_s - scraped.sampled_at_s >= 15 and site.sample_error is None:
+            scraped = CounterSample(site.requests_total, site.sampled_at_s)
+        return replace(scraped, age_s=site.sampled_at_s - scraped.sampled_at_s)
+
+    site.read_demand = scrape  # type: ignore[method-assign]
+    world.start()
+    world.steps(16)
+    assert site.weights == DOUBLE
+    before = len(world.lines)
+    world.steps(60)
+    ticks = [line for line in world.lines[before:] if line["event"] == "tick"]
+    assert {tick["demand_rpm"]["edge1"] for tick in ticks} == {1200.0}
+    assert (site.writes, world.last_tick["weights"]["edge1"]) == (1, DOUBLE)
+    site.sample_error = broken()  # the scrapes, not the reads
+    world.steps(46)
+    assert world.last_tick["demand_rpm"]["edge1"] is None
+    assert "its sample is missing, the last split is held" in world.last_tick["reasons"]["edge1"]
+    assert site.weights == DOUBLE
+
+
+def test_status_is_answered_once_there_is_a_decision(world: World) -> None:
+    status = routes(world.controller, world.metrics.registry)["/status"]
+    assert (status().status, json.loads(status().body)) == (503, {"error": "no decision yet"})
+    world.step()
+    assert (status().status, json.loads(status().body)) == (200, world.controller.status)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from fixtures.apiserver import ApiServer, free_port, write_kubeconfig
+from fixtures.apiserver import ApiServer, write_kubeconfig
+from fixtures.processes import free_port
 
 from spillover.clusters import Cluster
 from spillover.reconciliation import ATTEMPTS
