@@ -41,7 +41,7 @@ test: env test-binaries ## all tests that need no lab
 	$(BIN)/pytest -m "not lab" -n 2
 
 .PHONY: test-lab
-test-lab: env ## the tests that need the standing lab
+test-lab: env test-binaries ## the tests that need the standing lab
 	$(BIN)/pytest -m lab -n 0 tests/lab
 
 .PHONY: soak
@@ -57,8 +57,8 @@ test-roles: env ## the molecule scenario: a second, small lab comes and goes
 	$(BIN)/molecule test
 
 .PHONY: test-binaries
-test-binaries: env ## kube-apiserver, etcd and Prometheus for the tests, built once
-	$(PLAYBOOK) playbooks/binaries.yml -e '{"binaries_names": ["etcd", "kube-apiserver", "prometheus"]}'
+test-binaries: env ## kube-apiserver, etcd, Prometheus and the Gateway API's definitions for the tests, built once
+	$(PLAYBOOK) playbooks/binaries.yml -e '{"binaries_names": ["etcd", "kube-apiserver", "prometheus", "gateway-api"]}'
 
 .PHONY: lint
 lint: env ## style, types, layers, playbooks

@@ -45,6 +45,6 @@ def test_what_only_tests_need_is_not_built_for_the_lab() -> None:
     upstreams = _variables("roles/binaries/vars/main.yml")["_binaries_upstreams"]
     assert isinstance(upstreams, list)
     for_tests = [upstream["name"] for upstream in upstreams if upstream.get("for_tests")]
-    assert for_tests == ["prometheus"]
+    assert for_tests == ["prometheus", "gateway-api"]
     asked_for = (ROOT / "Makefile").read_text(encoding="utf-8").partition("test-binaries: env")[2].partition("\n\n")[0]
     assert [name for name in for_tests if f'"{name}"' not in asked_for] == []

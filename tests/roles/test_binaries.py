@@ -21,6 +21,7 @@ LAB = {"etcd", "kubernetes", "coredns", "istio"}
     [
         ([], LAB),
         (["prometheus"], {"prometheus"}),
+        (["gateway-api"], {"gateway-api"}),
         (["etcd", "kubectl", "prometheus"], {"etcd", "kubernetes", "prometheus"}),
     ],
 )
@@ -39,4 +40,4 @@ def test_what_only_tests_need_is_built_where_it_is_named(tmp_path: Path, names: 
         env=os.environ | {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_NOCOLOR": "1"},
     )  # fmt: skip
     named = ended.stdout.partition("Name each upstream's programs")[2].partition("\nTASK ")[0]
-    assert set(re.findall(r"ok: \[localhost\] => \(item=(\w+)\)", named)) == wanted, ended.stdout
+    assert set(re.findall(r"ok: \[localhost\] => \(item=([\w-]+)\)", named)) == wanted, ended.stdout
