@@ -245,7 +245,7 @@ def figures(seen: Seen) -> dict[str, Any]:
         "cpu_worst": max(seen.cpu_s),
         "peak_mb": seen.peak_mb,
         "ticks": len(ticks),
-        "skipped": round((starts[-1] - starts[0]) / PERIOD_S) + 1 - len(starts),
+        "skipped": max(0, round((ticks[-1]["at_s"] - ticks[0]["at_s"]) / PERIOD_S) + 1 - len(ticks)),
         "late_ms": at_share(late_ms, 0.99),
         "reading_ms": median(1000.0 * (last_s - first_s) for first_s, last_s in took_place),
         "decided_ms": median(decided_ms),
