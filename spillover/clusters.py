@@ -365,6 +365,8 @@ def _pod_client() -> client.CustomObjectsApi:
 
 def _api(configuration: client.Configuration) -> client.CustomObjectsApi:
     configuration.retries = False  # the client's default is three silent retries
+    # It would set everything again at each call, and look through the environment for proxies; `Cluster` renews.
+    configuration.refresh_api_key_hook = None
     return client.CustomObjectsApi(client.ApiClient(configuration))
 
 

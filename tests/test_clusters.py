@@ -84,6 +84,16 @@ def test_a_dry_run_predicts_and_stores_nothing(apiserver: ApiServer, namespace: 
     assert apiserver.read(service(namespace)) == created
 
 
+def test_a_call_does_not_look_for_proxies_again(
+    apiserver: ApiServer, namespace: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = apiserver.create(service(namespace))
+    looks: list[str] = []
+    monkeypatch.setattr("kubernetes.client.configuration.getproxies", lambda: looks.append("again") or {})
+    assert cluster.get_virtual_service(namespace, "svc1") == created
+    assert not looks
+
+
 def test_a_stale_resource_version_is_a_conflict(apiserver: ApiServer, namespace: str, cluster: Cluster) -> None:
     stale = apiserver.create(service(namespace))
     changed = apiserver.merge(service(namespace), {"metadata": {"labels": {"touched": "yes"}}})

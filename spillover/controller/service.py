@@ -51,13 +51,14 @@ def open_clusters(config: ControllerConfig) -> dict[str, FencedApi]:
 def readers(config: ControllerConfig) -> dict[str, Callable[[], CounterSample]]:
     """Return what reads the counter of each site; SpilloverError if its settings cannot be used."""
     deadline_s = config.read_deadline_s
-    client = http_client(deadline_s)
 
     def reader(name: str, site: SiteConfig) -> Callable[[], CounterSample]:
         if site.prometheus is not None:
             return prometheus_reader(site.prometheus, deadline_s)
         if site.dynatrace is not None:
             return dynatrace_reader(site.dynatrace, deadline_s)
+        # A client each: one for all would keep 20 connections, and look through all it has at every request.
+        client = http_client(deadline_s)
         return partial(read_collector, client, str(site.collector_url), name, deadline_s=deadline_s)
 
     return {name: reader(name, site) for name, site in config.sites.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx
@@ -87,10 +88,8 @@ def http_client(timeout_s: float, ca_file: Path | None = None) -> httpx.Client:
     SpilloverError
         If the file holds none.
     """
-    if ca_file is None:
-        return httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False)
     try:
-        trusted = ssl.create_default_context(cafile=str(ca_file))
+        trusted = _everybody_trusts() if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
     except (OSError, ssl.SSLError) as error:
         raise SpilloverError(f"ca_file must hold certificates in PEM, got {str(ca_file)!r}: {error}") from None
     return httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False, verify=trusted)
@@ -171,3 +170,9 @@ def fetch(
     if not ok:
         raise RefusedError(url, answer.status_code, text, answer.headers)
     return Fetched(text, answer.headers)
+
+
+@cache
+def _everybody_trusts() -> ssl.SSLContext:
+    """Load the authorities once: it takes 20 ms and memory, and each of many sites has a client."""
+    return httpx.create_ssl_context(trust_env=False)

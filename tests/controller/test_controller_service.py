@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +15,7 @@ from werkzeug import Request, Response
 
 from spillover.clusters import ClusterError
 from spillover.controller.config import ControllerConfig, parse_config
-from spillover.controller.service import open_clusters, run_controller
+from spillover.controller.service import open_clusters, readers, run_controller
 from spillover.meshes.objects import read_epoch
 
 if TYPE_CHECKING:
@@ -247,3 +249,42 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_unusable_kubeconfig_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="kubeconfig"):
         open_clusters(parse_config(raw_config(tmp_path)))
+
+
+class KeptCollector(BaseHTTPRequestHandler):
+    """The collectors of all sites, each at the address that is its name; they keep connections and count them."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 5
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        KeptCollector.connections += 1
+
+    def do_GET(self) -> None:
+        site = self.headers["Host"].partition(":")[0]
+        body = json.dumps({"site": site, "requests_total": 1, "sampled_at_s": 1, "age_s": 0}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_each_of_many_collectors_keeps_its_connection() -> None:
+    sites = [f"127.0.0.{last}" for last in range(1, 41)]
+    with ThreadingHTTPServer(("0.0.0.0", 0), KeptCollector) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = {site: f"http://{site}:{server.server_port}" for site in sites}
+        config = parse_config(
+            {"period_s": 5, "sites": {site: {"capacity_rpm": 60, "collector_url": url} for site, url in urls.items()}}
+        )
+        reads = readers(config)
+        for _ in range(3):
+            assert {read().requests_total for read in reads.values()} == {1.0}
+        server.shutdown()
+    assert KeptCollector.connections == len(sites)

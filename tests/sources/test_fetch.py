@@ -118,3 +118,14 @@ def test_file_without_certificates_is_named(tmp_path: Path) -> None:
             path.write_text(content)
         with pytest.raises(SpilloverError, match=r"ca_file must hold certificates in PEM, got '.*/ca.pem': "):
             http_client(1.0, path)
+
+
+def test_what_everybody_trusts_is_loaded_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    http_client(1.0).close()
+
+    def loaded_again(**_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("httpx.create_ssl_context", loaded_again)
+    for _ in range(3):
+        http_client(1.0).close()

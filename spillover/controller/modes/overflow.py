@@ -83,9 +83,11 @@ class OverflowMode:
         began_s = clock()
         for ref in objects.due(wanted, began_s):
             found, stored = _bring(cluster, ref, wanted)
-            objects.seen(ref, stored, clock() if stored is not found else None)
-            before |= numbers.read(found, wanted.identities)
-            after |= numbers.read(stored, wanted.identities)
+            written = stored is not found
+            objects.seen(ref, stored, clock() if written else None)
+            if written:
+                before |= numbers.read(found, wanted.identities)
+                after |= numbers.read(stored, wanted.identities)
         changed = {key: value for key, value in after.items() if before.get(key) != value}
         write_ms = 1000.0 * (clock() - began_s)
         return Applied({key: before[key] for key in changed if key in before}, changed, bool(changed), write_ms)
