@@ -65,6 +65,10 @@ class Conflict(ClusterError):  # noqa: N818
     """The object changed after it was read: read it again and recompute."""
 
 
+class Expired(ClusterError):  # noqa: N818
+    """The API server has forgotten the version at which a watch was to begin: list again."""
+
+
 class Unreachable(ClusterError):  # noqa: N818
     """No answer within the deadline, no connection, or an answer that says the server is ill (429, 5xx)."""
 
@@ -312,10 +316,12 @@ class Cluster:
         Yields
         ------
         dict
-            An event with ``type`` and ``object``; one of type ``ERROR`` has a Status.
+            An event with ``type`` (``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``) and ``object``.
 
         Raises
         ------
+        Expired
+            If the server has forgotten the version.
         ClusterError
             If the watch cannot begin, or breaks.
         """
@@ -340,19 +346,20 @@ class Cluster:
                 raise _refusal(answer)
             return answer
 
-        answer = self._renewing(lambda api: self._answer(what, begin, api))
+        timeout_s = watch_s + self._timeout_s
+        answer = self._renewing(lambda api: self._answer(what, begin, api, timeout_s))
         server = self.server
         try:
-            with _translated(what, server, watch_s + self._timeout_s):
+            with _translated(what, server, timeout_s):
                 for line in _lines(answer):
-                    yield _event(line, server)
+                    yield _event(line, what, server)
                     if self._clock() > ends_s:
                         raise Unreachable(f"the API server at {server} did not end a watch of {watch_s} s")
         finally:
             answer.close()
 
-    def patch_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge into an object's status (RFC 7386) and return the new object.
+    def replace_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object's status and return the new object.
 
         Parameters
         ----------
@@ -361,7 +368,7 @@ class Cluster:
         uid : str
             Of the object that is meant: another one of that name is left alone.
         status : mapping
-            The fields to set; a null removes one.
+            The whole status.
 
         Raises
         ------
@@ -371,7 +378,11 @@ class Cluster:
             For everything else; see its subclasses.
         """
         group, version = _group_version(ref.api_version)
-        body = {"metadata": {"uid": uid}, "status": dict(status)}
+        # Metadata in the body would be ignored here; a test in the patch is not.
+        body: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": dict(status)},
+        ]
         return self._call(
             str(ref),
             lambda api: api.patch_namespaced_custom_object_status(
@@ -381,7 +392,7 @@ class Cluster:
                 ref.plural,
                 ref.name,
                 body,
-                _content_type="application/merge-patch+json",
+                _content_type="application/json-patch+json",
                 _request_timeout=self._timeout_s,
             ),
         )
@@ -429,14 +440,16 @@ class Cluster:
     def _attempt(
         self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi
     ) -> dict[str, Any]:
-        answer = self._answer(what, call, api)
+        answer = self._answer(what, call, api, self._timeout_s)
         if not isinstance(answer, dict):
             server = api.api_client.configuration.host
             raise Unreachable(f"the API server at {server} gave an answer that is not an object for {what}")
         return answer
 
-    def _answer(self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi) -> Any:
-        with _translated(what, api.api_client.configuration.host, self._timeout_s):
+    def _answer(
+        self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi, timeout_s: float
+    ) -> Any:
+        with _translated(what, api.api_client.configuration.host, timeout_s):
             return call(api)
 
     def _current(self) -> client.CustomObjectsApi:
@@ -484,10 +497,15 @@ def _lines(answer: Any) -> Iterator[bytes]:
             raise ClusterError(f"an event of a watch must be at most {_LONGEST_EVENT} bytes, got more")
 
 
-def _event(line: bytes, server: str) -> dict[str, Any]:
+def _event(line: bytes, what: str, server: str) -> dict[str, Any]:
     event = json.loads(line)
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict) or "type" not in event:
         raise Unreachable(f"the API server at {server} gave an answer that is not an event of a watch")
+    if event["type"] == "ERROR":
+        status = event["object"]
+        error = client.ApiException(status=status.get("code") or 500, reason=str(status.get("message")))
+        error.body = json.dumps(status)
+        raise _from_status(what, server, error)
     return event
 
 
@@ -554,6 +572,8 @@ def _from_status(what: str, server: str, error: client.ApiException) -> ClusterE
     bare = not status.get("details") and "admission" not in said
     if code == 409 or (code == 422 and bare):
         return Conflict(f"{what} was changed by someone else after it was read")
+    if code == 410:
+        return Expired(f"the API server at {server} has forgotten that version of {what}")
     if code == 401:
         return Unauthorized(f"the API server at {server} does not accept the credentials")
     if code == 403:

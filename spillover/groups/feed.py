@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spillover.clusters import ClusterError, NotFound
+from spillover.clusters import ClusterError, Expired, NotFound
 from spillover.controller.backoff import Backoff
 from spillover.groups.resource import API_VERSION, GROUP, PLURAL, Group
 from spillover.model import SpilloverError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spillover.controller.edges import Edges
 
-WATCH_S = 30
+WATCH_S = 10
 """Also how long a connection that died without a word goes unnoticed."""
 
 MISSING = f"the API server does not know {PLURAL}: apply the CustomResourceDefinition {PLURAL}.{GROUP}"
@@ -31,11 +31,6 @@ _SHORTEST_WATCH_S = 1.0
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 15.0
-_GONE = 410
-
-
-class Expired(SpilloverError):  # noqa: N818  read as `except Expired`
-    """The API server has forgotten the version: list again."""
 
 
 class FeedApi(Protocol):
@@ -48,7 +43,7 @@ class FeedApi(Protocol):
     def watch_objects(
         self, api_version: str, plural: str, namespace: str, version: str, *, watch_s: int
     ) -> Iterator[dict[str, Any]]:
-        """Yield the events after a version."""
+        """Yield the events after a version; Expired if that is no longer known."""
         ...
 
 
@@ -134,10 +129,6 @@ class Feed:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         stored = event["object"]
-        if event["type"] == "ERROR":
-            if stored.get("code") == _GONE:
-                raise Expired(f"the watch of {PLURAL} has to begin anew")
-            raise ClusterError(f"the watch of {PLURAL} ended: {' '.join(str(stored.get('message')).split())[:200]}")
         if event["type"] != "BOOKMARK":
             group = Group.of(stored)
             with self._lock:

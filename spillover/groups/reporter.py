@@ -11,7 +11,7 @@ from spillover.clusters import ClusterError, Conflict, NotFound
 from spillover.controller.backoff import Backoff
 from spillover.groups.conditions import Transition, conditions, transitions
 from spillover.groups.resource import API_VERSION, GROUP, KIND, PLURAL, Group
-from spillover.groups.status import NUMBERS_EVERY_S, document, merge_patch, only_numbers
+from spillover.groups.status import NUMBERS_EVERY_S, can_wait, differing, document
 from spillover.meshes.objects import ObjectRef
 from spillover.model import SpilloverError
 
@@ -38,8 +38,8 @@ _CONTROLLER = f"{GROUP}/controller"
 class ReportApi(Protocol):
     """What is needed of `spillover.clusters.Cluster`."""
 
-    def patch_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge into the status of the object with this uid and return the new object."""
+    def replace_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the status of the object with this uid and return the new object."""
         ...
 
     def create_event(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class Reporter:
         found = conditions(verdict, tick)
         now = datetime.fromtimestamp(self._edges.wall_clock(), UTC)
         after = document(verdict, tick, found, before, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        patch = merge_patch(before, after)
-        if not patch or (only_numbers(patch) and told is not None and now_s - told.at_s < NUMBERS_EVERY_S):
+        names = differing(before, after)
+        if not names or (can_wait(names) and told is not None and now_s - told.at_s < NUMBERS_EVERY_S):
             return
         try:
-            stored = self._api.patch_status(ObjectRef(API_VERSION, PLURAL, group.namespace, group.name), uid, patch)
+            stored = self._api.replace_status(ObjectRef(API_VERSION, PLURAL, group.namespace, group.name), uid, after)
             self._told[uid] = _Told(stored.get("status") or {}, now_s)
             for transition in transitions(found, before.get("conditions") or []):
                 self._note(group, transition, now)
@@ -110,7 +110,7 @@ class Reporter:
             self._log("status_failed", group, error=str(error))
             return
         self._backoff.succeeded()
-        self._log("status_written", group, fields=sorted(patch))
+        self._log("status_written", group, fields=sorted(names))
 
     def _note(self, group: Group, transition: Transition, now: datetime) -> None:
         condition = transition.condition

@@ -12,6 +12,7 @@ from spillover.groups.conditions import Condition, dated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from spillover.groups.tick import Tick
     from spillover.groups.verdict import Verdict
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NUMBERS_EVERY_S = 10.0
 
 _WORTH_WRITING = 0.05
-_NUMBERS = ("demandRpm", "spilledRpm", "gapPercent", "sites")
+_NUMBERS = frozenset({"demandRpm", "spilledRpm", "gapPercent", "sites"})
 
 
 def document(
@@ -41,7 +42,7 @@ def document(
     Returns
     -------
     dict
-        With a null for each number that nobody knows.
+        Without the numbers that nobody knows.
     """
     generation = verdict.group.generation
     status: dict[str, Any] = {
@@ -54,40 +55,32 @@ def document(
     return status
 
 
-def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that differ, for a JSON merge patch (RFC 7386); empty when none does."""
-    return {key: _replacing(before.get(key), value) for key, value in after.items() if before.get(key) != value}
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the names of the fields that differ."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-def only_numbers(patch: Mapping[str, Any]) -> bool:
-    """Whether the patch can wait."""
-    return patch.keys() <= set(_NUMBERS)
+def can_wait(names: AbstractSet[str]) -> bool:
+    """Whether these fields are such as nobody waits for."""
+    return names <= _NUMBERS
 
 
 def _numbers(tick: Tick | None, before: Mapping[str, Any]) -> dict[str, Any]:
     if tick is None:
-        return dict.fromkeys(_NUMBERS)
+        return {}
     stored = {site.get("name"): site for site in before.get("sites") or []}
-    sites = []
-    for name in sorted(tick.demand_rpm):
-        old = stored.get(name, {})
-        demand = _settled(old.get("demandRpm"), tick.demand_rpm[name])
-        spilled = _settled(old.get("spilledRpm"), tick.spilled_rpm[name])
-        known = {"demandRpm": demand, "spilledRpm": spilled}
-        sites.append({"name": name} | {key: value for key, value in known.items() if value is not None})
-    return {
-        "demandRpm": _settled(before.get("demandRpm"), _sum(tick.demand_rpm)),
-        "spilledRpm": _settled(before.get("spilledRpm"), _sum(tick.spilled_rpm)),
-        "gapPercent": _settled(before.get("gapPercent"), None if tick.gap is None else 100.0 * tick.gap),
-        "sites": sites,
-    }
+    sites = [
+        {"name": name} | _known(stored.get(name, {}), demandRpm=rate_rpm, spilledRpm=tick.spilled_rpm[name])
+        for name, rate_rpm in sorted(tick.demand_rpm.items())
+    ]
+    gap = None if tick.gap is None else 100.0 * tick.gap
+    totals = _known(before, demandRpm=_sum(tick.demand_rpm), spilledRpm=_sum(tick.spilled_rpm), gapPercent=gap)
+    return totals | {"sites": sites}
 
 
-def _replacing(old: Any, new: Any) -> Any:
-    """Return what turns one object into another: a merge patch merges, so what the new one leaves out is a null."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return new
-    return {key: _replacing(old.get(key), value) for key, value in new.items()} | dict.fromkeys(old.keys() - new.keys())
+def _known(stored: Mapping[str, Any], **values: float | None) -> dict[str, Any]:
+    """Return the numbers that there are, settled."""
+    return {name: _settled(stored.get(name), value) for name, value in values.items() if value is not None}
 
 
 def _sum(rates: Mapping[str, float | None]) -> float | None:
@@ -96,11 +89,9 @@ def _sum(rates: Mapping[str, float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _settled(stored: float | None, value: float | None) -> float | None:
+def _settled(stored: float | None, value: float) -> float:
     """Return the value to three digits, or the one that is stored where it differs by too little."""
-    if value is None or stored is None:
-        return None if value is None else _rounded(value)
-    if abs(value - stored) <= _WORTH_WRITING * abs(stored):
+    if stored is not None and abs(value - stored) <= _WORTH_WRITING * abs(stored):
         return stored
     return _rounded(value)
 

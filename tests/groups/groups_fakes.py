@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller_fakes import FakeClock
 from prometheus_client import CollectorRegistry
 
+from spillover.clusters import Expired
 from spillover.controller.edges import Edges
 from spillover.controller.metrics import ControllerMetrics
 from spillover.groups.resource import API_VERSION, KIND, Group
@@ -162,8 +163,7 @@ class FakeApi:
         self.watches += 1
         self._fail()
         if int(version) < self.forgotten:
-            yield {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
-            return
+            raise Expired("the API server has forgotten that version")
         events = [event for at, event in self.history if at > int(version)]
         for count, event in enumerate(events):
             if self.break_after == count:
@@ -174,11 +174,11 @@ class FakeApi:
         self.garbage.clear()
         yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self.version)}}}
 
-    def patch_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    def replace_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
         self._fail()
         self.patches.append((ref, uid, dict(status)))
         obj = self.objects[uid]
-        obj["status"] = _merged(obj["status"], status)
+        obj["status"] = copy.deepcopy(dict(status))
         self._happened("MODIFIED", obj)
         return copy.deepcopy(obj)
 
@@ -186,16 +186,3 @@ class FakeApi:
         self._fail()
         self.notes.append(dict(event))
         return dict(event)
-
-
-def _merged(old: Any, patch: Any) -> Any:
-    """Merge as RFC 7386 says."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merged(result.get(key), value)
-    return result

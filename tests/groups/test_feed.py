@@ -142,7 +142,7 @@ def test_the_words_of_a_strange_error_are_not_told(fixture: Fixture) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd is gone"}},
+        {"type": "MODIFIED"},
         {"type": "ADDED", "object": {}},
         {"type": "BOOKMARK", "object": {"metadata": {}}},
     ],
