@@ -26,6 +26,8 @@ WATCH_S = 10
 
 MISSING = f"the API server does not know {PLURAL}: apply the CustomResourceDefinition {PLURAL}.{GROUP}"
 
+_UNREAD = "the groups were not read yet"
+
 _SHORTEST_WATCH_S = 1.0
 """Something on the way to the API server may end each watch at once: it is asked only so often."""
 
@@ -71,7 +73,7 @@ class Feed:
         self._version = ""
         self._lock = threading.Lock()
         self._groups: dict[str, Group] = {}
-        self._problem = "the groups were not read yet"
+        self._problem = _UNREAD
         self._synced = False
 
     @property
@@ -154,7 +156,9 @@ class Feed:
     def _say(self, problem: str) -> None:
         """Remember a problem, and log it when it begins, changes or ends."""
         if problem != self._problem:
-            self._problem = problem
-            event = "groups_failed" if problem else "groups_back"
-            self._edges.log(event, {"time": self._edges.wall_clock()} | ({"error": problem} if problem else {}))
+            before, self._problem = self._problem, problem
+            if problem:
+                self._edges.log("groups_failed", {"time": self._edges.wall_clock(), "error": problem})
+            elif before != _UNREAD:
+                self._edges.log("groups_back", {"time": self._edges.wall_clock()})
             self._changed()

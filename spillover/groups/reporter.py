@@ -106,8 +106,9 @@ class Reporter:
             return  # it is gone, or another of its name has come: the feed will say so
         except SpilloverError as error:
             asked_s = error.retry_after_s if isinstance(error, ClusterError) else None
+            if not self._backoff.failing:  # the first of a row only
+                self._log("status_failed", group, error=str(error))
             self._backoff.failed(self._edges.clock(), asked_s)
-            self._log("status_failed", group, error=str(error))
             return
         self._backoff.succeeded()
         self._log("status_written", group, fields=sorted(names))

@@ -53,7 +53,7 @@ _ALIVE_S = 30.0
 _GRACE_S = 30.0
 """A group that cannot read a site for so long keeps the process from being ready no more: its status says so."""
 
-_LONGEST_STOP_S = 8.0
+_LONGEST_STOP_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class GroupService:
         """Follow the groups until ``stop`` is set; the steps under way are finished."""
         threading.Thread(target=self._feed.run, args=(stop,), name="feed", daemon=True).start()
         while not stop.wait(_SHORTEST_TURN_S):
-            self.turn()
+            self._turn_anyway()
             self._changed.wait(_TURN_S)
             self._changed.clear()
         for loop in self._loops.values():
@@ -164,11 +164,21 @@ class GroupService:
         )
         self._in_force = {uid: found.in_force for uid, found in verdicts.items() if found.in_force is not None}
         self._carry_out(verdicts)
-        if self._leads():
+        leads = self._leads()
+        self._edges.metrics.led(leads)
+        if leads:
             ticks = {uid: self._tick(uid, verdict) for uid, verdict in verdicts.items()}
             # A tick from before this process led says nothing about what is written.
             told = {uid: tick for uid, tick in ticks.items() if tick is None or tick.leading}
             self._reporter.report({uid: (verdicts[uid], tick) for uid, tick in told.items()})
+
+    def _turn_anyway(self) -> None:
+        try:
+            self.turn()
+        except Exception as error:  # noqa: BLE001  whatever it is, the loops go on, and the next turn comes
+            # The words of an error that is not ours could hold anything, a credential too.
+            why = str(error) if isinstance(error, SpilloverError) else f"an unexpected {type(error).__name__}"
+            self._log("turn_failed", error=why)
 
     def _carry_out(self, verdicts: Mapping[str, Verdict]) -> None:
         running = {

@@ -48,6 +48,7 @@ def test_before_the_first_list_nothing_is_known_and_it_says_so(fixture: Fixture)
     assert (fixture.feed.synced, fixture.feed.problem) == (False, "the groups were not read yet")
     assert fixture.steps(1) == 0.0
     assert (fixture.feed.synced, fixture.feed.problem, fixture.seen) == (True, "", {"shop": 1})
+    assert fixture.recorder.events == []
 
 
 def test_changes_arrive_by_the_watch_without_another_list(fixture: Fixture) -> None:

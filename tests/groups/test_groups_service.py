@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
+import socket
+import socketserver
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from groups_fakes import raw_spec
 from spillover.clusters import ClusterError
 from spillover.collector.service import CollectorSettings, run_collector
 from spillover.controller.config import LeadershipConfig
+from spillover.groups.access import Accesses
 from spillover.groups.feed import MISSING
 from spillover.groups.resource import API_VERSION, KIND, PLURAL
 from spillover.groups.service import GroupsSettings, run_groups
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from fixtures.apiserver import ApiServer
 
 EDGES = ("edge1", "edge2")
+SECRET = "canary-88d0"  # noqa: S105  a value to look for
 PLURALS = {"Sidecar": "sidecars", "ServiceEntry": "serviceentries", "EnvoyFilter": "envoyfilters"}
 RULES = [
     {"apiGroups": ["spillover.dev"], "resources": ["spillovergroups"], "verbs": ["get", "list", "watch"]},
@@ -66,7 +71,9 @@ class Proxy:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # who asked has gone
+                    self.wfile.write(body)
+                    self.wfile.flush()
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -92,6 +99,53 @@ class Proxy:
         self._at_s = now_s
 
 
+class Line:
+    """A TCP line to the API server that a test cuts and mends."""
+
+    def __init__(self, url: str) -> None:
+        host, port = url.removeprefix("https://").split(":")
+        self.whole = True
+        self._ends: list[socket.socket] = []
+        line = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                if line.whole:
+                    with socket.create_connection((host, int(port))) as far:
+                        line.join(self.request, far)
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.server.server_address[1]}"
+
+    def join(self, near: socket.socket, far: socket.socket) -> None:
+        self._ends += [near, far]
+        back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+        back.start()
+        self._carry(near, far)
+        back.join()
+
+    def cut(self) -> None:
+        self.whole = False
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self.whole = True
+
+    @staticmethod
+    def _carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
 class Lab:
     """Two edges and a cloud whose objects are in one API server; each with a proxy and a real collector."""
 
@@ -106,8 +160,9 @@ class Lab:
         self.identities = {name: f"spiffe://{name}.lab/gateway" for name in EDGES}
         self.proxies = {name: Proxy(self.applications.get(name, "cloud")) for name in (*EDGES, "cloud")}
         self.ports: dict[str, int] = {}
+        self.line = Line(apiserver.url)
         token = apiserver.service_account_token(namespace, RULES)
-        self.kubeconfig = apiserver.kubeconfig(directory / "daemon", token=token)
+        self.kubeconfig = apiserver.kubeconfig(directory / "daemon", token=token, server=self.line.url)
         for name in EDGES:
             apiserver.kubeconfig(self.kubeconfigs / name)
 
@@ -134,6 +189,9 @@ class Lab:
         self.stop.set()
         for proxy in self.proxies.values():
             proxy.server.shutdown()
+            proxy.server.server_close()
+        self.line.server.shutdown()
+        self.line.cut()
 
     def install_overflow(self) -> None:
         for name in EDGES:
@@ -418,7 +476,24 @@ def test_of_two_daemons_one_writes_sites_and_status_and_the_other_takes_over(lab
         wait_for(lambda: lab.weights("edge1")[0] == pytest.approx(25, abs=4))
         wait_for(lambda: second.seen("status_written") > 0)
         assert read_epoch(lab.apiserver.request("GET", path)) == 2
-        assert 'spillover_leading{group=""}' in second.get("/metrics").text
+        assert 'spillover_leading{group=""} 1.0' in second.get("/metrics").text
+
+
+def test_without_its_api_server_a_group_goes_on_and_what_changed_meanwhile_is_followed_later(lab: Lab) -> None:
+    lab.install_weights()
+    lab.proxies["edge1"].crowd(20.0)
+    made = lab.apply(lab.spec("weights", policy="paper"))
+    with running(Daemon(lab)) as daemon:
+        wait_for(ready(lab, made))
+        lab.line.cut()
+        lab.change(made, paused=True)
+        lab.proxies["edge1"].crowd(40.0)
+        wait_for(lambda: lab.weights("edge1")[0] == pytest.approx(25, abs=4))
+        wait_for(lambda: daemon.seen("groups_failed"))
+        assert daemon.get("/healthz").status_code == 200
+        lab.line.mend()
+        wait_for(lambda: lab.condition(made, "Ready") == ("False", "Paused", 2))
+        assert daemon.seen("groups_back") == 1
 
 
 def test_a_missing_definition_is_said_and_no_crash_and_it_may_come_later(lab: Lab, crd: dict[str, Any]) -> None:
@@ -446,3 +521,22 @@ def test_what_cannot_work_ends_the_start(tmp_path: Path) -> None:
     settings = GroupsSettings("apps", tmp_path, tmp_path / "absent")
     with pytest.raises(ClusterError, match="is not a file"):
         run_groups(settings, "127.0.0.1:0", threading.Event(), lambda *_: None)
+
+
+def test_a_turn_that_fails_is_logged_without_its_words_and_the_next_one_comes(
+    monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    lab.install_weights()
+    real, turns = Accesses.refresh, itertools.count()
+
+    def refresh(accesses: Accesses) -> None:
+        if next(turns) < 2:
+            raise RuntimeError(SECRET)
+        real(accesses)
+
+    monkeypatch.setattr(Accesses, "refresh", refresh)
+    made = lab.apply(lab.spec("weights"))
+    with running(Daemon(lab)) as daemon:
+        wait_for(ready(lab, made))
+    assert daemon.seen("turn_failed") == 2
+    assert SECRET not in str(daemon.lines)

@@ -118,6 +118,7 @@ def test_a_failing_api_server_is_left_alone_for_all_groups(fixture: Fixture) -> 
     for _ in range(60):
         fixture.report(tick())
     assert 50 - len(fixture.api.faults) <= 10
+    assert fixture.recorder.events == ["status_failed"]
     fixture.api.faults.clear()
     fixture.report(tick(), after_s=60.0)
     assert {ref.name for ref, _, _ in fixture.api.patches} == {"shop", "books"}
