@@ -22,6 +22,7 @@ def controller(
     listen: Annotated[str, typer.Option(help="host:port of /healthz, /readyz and /metrics.")] = "0.0.0.0:8080",
     groups: Annotated[bool, typer.Option("--groups", help="Follow the SpilloverGroups instead of a file.")] = False,
     kubeconfigs: Annotated[Path | None, typer.Option(help="Directory of the kubeconfigs that groups name.")] = None,
+    sources: Annotated[Path | None, typer.Option(help="Directory of the sources of demand that groups name.")] = None,
     namespace: Annotated[str, typer.Option(help="Namespace of the groups and the lease.")] = "spillover-system",
     kubeconfig: Annotated[
         Path | None, typer.Option(help="Access to the API server with the groups; by default this pod's own.")
@@ -42,9 +43,9 @@ def controller(
         }
         place = {"namespace": namespace, "name": lease, "kubeconfig": kubeconfig}
         leadership = parse(LeadershipConfig, place | times, source="lease") if lease else None
-        settings = GroupsSettings(namespace, kubeconfigs, kubeconfig, leadership)
+        settings = GroupsSettings(namespace, kubeconfigs, sources, kubeconfig, leadership)
         run_groups(settings, listen, stop_on_signals(), json_log(sys.stdout))
         return
     if config is None:
-        raise SpilloverError("--config must be given, or --groups with --kubeconfigs")
+        raise SpilloverError("--config must be given, or --groups with --kubeconfigs, got neither")
     run_controller(load_config(config), listen, stop_on_signals(), json_log(sys.stdout))

@@ -29,9 +29,24 @@ class _Part(Strict):
 
 
 class DemandSpec(_Part):
-    """Where a site's demand is read."""
+    """Where a site's demand is read: exactly one of both.
 
-    collector_url: str
+    Attributes
+    ----------
+    collector_url
+        Address of its collector.
+    source
+        Name of a file in the daemon's directory of sources.
+    """
+
+    collector_url: str | None = None
+    source: _Name | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.collector_url is None) == (self.source is None):
+            raise SpilloverError("demand must have one of collectorUrl and source")
+        return self
 
 
 class AccessSpec(_Part):

@@ -12,7 +12,7 @@ from spillover.controller.lanes import Lanes
 from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
-from spillover.controller.service import collector_readers
+from spillover.controller.service import readers
 from spillover.controller.writer import Writer
 from spillover.groups.tick import Tick
 
@@ -60,7 +60,7 @@ class GroupLoop:
         config = in_force.config
         reads, writes = Lanes(list(config.sites)), Lanes(list(clusters))
         writer = Writer(mode_of(config), config.period_s, clusters, writes, own)
-        self.controller = Controller(config, collector_readers(config), reads, writer, own, leads=leads)
+        self.controller = Controller(config, readers(config), reads, writer, own, leads=leads)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(reads, writes), name=f"group-{name}", daemon=True)
         self._thread.start()

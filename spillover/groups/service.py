@@ -25,6 +25,8 @@ from spillover.groups.metrics import groups_registry
 from spillover.groups.plan import Running, plan
 from spillover.groups.reporter import Reporter
 from spillover.groups.runner import GroupLoop
+from spillover.groups.sources import Sources
+from spillover.groups.translation import Means
 from spillover.groups.verdict import InForce, Verdict, judge
 from spillover.model import SpilloverError
 from spillover.serving import Answer, Endpoints, Routes
@@ -66,6 +68,8 @@ class GroupsSettings:
         Whose groups it follows: who may make groups there uses the daemon's access to the sites.
     kubeconfigs : Path
         Directory of the files that groups name.
+    sources : Path, optional
+        Directory of the sources of demand that groups name.
     kubeconfig : Path, optional
         File with the access to the API server that has the groups; None means the cluster in which this is a pod.
     leadership : LeadershipConfig, optional
@@ -74,12 +78,14 @@ class GroupsSettings:
 
     namespace: str
     kubeconfigs: Path
+    sources: Path | None = None
     kubeconfig: Path | None = None
     leadership: LeadershipConfig | None = None
 
     def __post_init__(self) -> None:
-        if not self.kubeconfigs.is_dir():
-            raise SpilloverError(f"kubeconfigs must be a directory, got {str(self.kubeconfigs)!r}")
+        for name, path in (("kubeconfigs", self.kubeconfigs), ("sources", self.sources)):
+            if path is not None and not path.is_dir():
+                raise SpilloverError(f"{name} must be a directory, got {str(path)!r}")
 
 
 class GroupService:
@@ -93,10 +99,12 @@ class GroupService:
         Where they are.
     accesses
         The API servers of the sites.
-    identity
-        Name of this process.
+    sources
+        Where demand may be read.
     edges
         Clocks, log, metrics of the process, chance.
+    identity
+        Name of this process.
     leads
         Whether this process leads: one that does not decides for every group too, and writes nothing.
     """
@@ -106,12 +114,14 @@ class GroupService:
         api: Cluster,
         namespace: str,
         accesses: Accesses,
-        identity: str,
+        sources: Sources,
         edges: Edges,
         *,
+        identity: str,
         leads: Callable[[], bool],
     ) -> None:
         self._accesses = accesses
+        self._sources = sources
         self._edges = edges
         self._leads = leads
         self._changed = threading.Event()
@@ -119,6 +129,7 @@ class GroupService:
         self._reporter = Reporter(api, identity, edges)
         self._in_force: dict[str, InForce] = {}
         self._loops: dict[str, GroupLoop] = {}
+        self._unstarted: dict[str, str] = {}
         self._turned_s = edges.clock()
         self.registry = groups_registry(self._registries)
 
@@ -138,6 +149,11 @@ class GroupService:
             if loop.controller.not_ready and now_s - loop.began_s < _GRACE_S:
                 return f"{loop.name}: {loop.controller.not_ready}"
         return ""
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What each group's controller knew and wanted at its last decision, by name; None before it."""
+        return {loop.name: loop.controller.status for loop in self._loops.copy().values()}
 
     def run(self, stop: Event) -> None:
         """Follow the groups until ``stop`` is set; the steps under way are finished."""
@@ -159,9 +175,9 @@ class GroupService:
         if not self._feed.synced:
             return
         self._accesses.refresh()
-        verdicts = judge(
-            self._feed.groups.values(), self._accesses.files, self._accesses.servers, before=self._in_force
-        )
+        self._sources.refresh()
+        means = Means(self._accesses.files, self._accesses.servers, self._sources.known)
+        verdicts = judge(self._feed.groups.values(), means, self._in_force)
         self._in_force = {uid: found.in_force for uid, found in verdicts.items() if found.in_force is not None}
         self._carry_out(verdicts)
         leads = self._leads()
@@ -189,18 +205,24 @@ class GroupService:
             self._loops[uid].stop()
             self._log("group_stopped", group=self._loops[uid].name)
         for uid in todo.start:
-            in_force = self._in_force[uid]
-            self._loops[uid] = self._started(str(verdicts[uid].group), in_force)
-            self._log("group_started", group=self._loops[uid].name, generation=in_force.generation)
+            self._start(uid, str(verdicts[uid].group), self._in_force[uid])
 
-    def _started(self, name: str, in_force: InForce) -> GroupLoop:
+    def _start(self, uid: str, name: str, in_force: InForce) -> None:
         sites = in_force.config.sites
         clusters = {
             site: self._accesses.api(path)
             for site in sorted(mode_of(in_force.config).sites)
             if (path := sites[site].kubeconfig) is not None
         }
-        return GroupLoop(name, in_force, clusters, self._edges, leads=self._leads)
+        try:
+            self._loops[uid] = GroupLoop(name, in_force, clusters, self._edges, leads=self._leads)
+        except SpilloverError as error:  # a file of a source, say: the other groups go on
+            if self._unstarted.get(uid) != str(error):
+                self._log("group_failed", group=name, error=str(error))
+            self._unstarted[uid] = str(error)
+        else:
+            self._unstarted.pop(uid, None)
+            self._log("group_started", group=name, generation=in_force.generation)
 
     def _tick(self, uid: str, verdict: Verdict) -> Tick | None:
         """Return what the group's controller saw last, if it follows what is in force."""
@@ -227,7 +249,12 @@ def routes(service: GroupService) -> Routes:
         why = service.not_ready
         return Answer.text(503, why) if why else Answer.text(200, "ready")
 
-    return {"/healthz": health, "/readyz": ready, "/metrics": lambda: Answer.metrics(service.registry)}
+    return {
+        "/healthz": health,
+        "/readyz": ready,
+        "/status": lambda: Answer.json(200, service.status),
+        "/metrics": lambda: Answer.metrics(service.registry),
+    }
 
 
 def run_groups(
@@ -266,7 +293,8 @@ def run_groups(
         if settings.leadership is not None:
             leads, guard = _elected(settings.leadership, identity, edges, stack)
         accesses = Accesses(settings.kubeconfigs, _open, guard, edges)
-        service = GroupService(api, settings.namespace, accesses, identity, edges, leads=leads)
+        sources = Sources(settings.sources, edges)
+        service = GroupService(api, settings.namespace, accesses, sources, edges, identity=identity, leads=leads)
         endpoints = stack.enter_context(Endpoints(listen, routes(service)))
         started(endpoints.port)
         service.run(stop)

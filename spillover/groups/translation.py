@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spillover.controller.config import ControllerConfig, parse_config
@@ -36,20 +37,39 @@ class Claim(NamedTuple):
         return f"{self.ref} at {self.server}"
 
 
-def translate(spec: GroupSpec, kubeconfigs: Mapping[str, Path]) -> ControllerConfig:
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the daemon was given, by the names under which a spec may ask for it.
+
+    Parameters
+    ----------
+    kubeconfigs : mapping of str to Path
+        Files with access to sites.
+    servers : mapping of str to str
+        Address of the API server by name of the kubeconfig; one that is absent counts as a server of its own.
+    sources : mapping of str to mapping
+        Where a demand is read, as a site of `spillover.controller.config` says it: one of its sources.
+    """
+
+    kubeconfigs: Mapping[str, Path] = field(default_factory=dict)
+    servers: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def translate(spec: GroupSpec, means: Means) -> ControllerConfig:
     """Return the configuration that the spec stands for.
 
     Parameters
     ----------
     spec
         What was asked.
-    kubeconfigs
-        File by the name under which a spec may ask for it.
+    means
+        What it may ask for.
 
     Raises
     ------
     SpilloverError
-        If a kubeconfig is unknown, or the configuration is one that `parse_config` refuses.
+        If it asks for something else, or the configuration is one that `parse_config` refuses.
     """
     raw: dict[str, Any] = {
         "policy": spec.policy,
@@ -61,7 +81,7 @@ def translate(spec: GroupSpec, kubeconfigs: Mapping[str, Path]) -> ControllerCon
             "cost_weight_ms": spec.cost_weight_ms,
             "on_missing": spec.on_missing,
         },
-        "sites": {site.name: _site(site, spec, kubeconfigs) for site in spec.sites},
+        "sites": {site.name: _site(site, spec, means) for site in spec.sites},
         "links": [
             {"from": link.origin, "to": link.peer, "rtt_ms": link.rtt_ms, "cost": link.cost} for link in spec.links
         ],
@@ -79,7 +99,7 @@ def claims(spec: GroupSpec, servers: Mapping[str, str]) -> frozenset[Claim]:
     spec
         What was asked.
     servers
-        Address of the API server by name of the kubeconfig; one that is absent counts as a server of its own.
+        As in `Means`.
     """
     found = set()
     for site in spec.sites:
@@ -94,27 +114,38 @@ def _objects(service: ServiceSpec, mode: str) -> set[ObjectRef]:
     return {route, *(numbered_objects(service.name, service.namespace) if mode == "overflow" else ())}
 
 
-def _site(site: SiteSpec, spec: GroupSpec, kubeconfigs: Mapping[str, Path]) -> dict[str, Any]:
+def _site(site: SiteSpec, spec: GroupSpec, means: Means) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "capacity_rpm": site.capacity_rpm,
         "servers": site.servers,
         "service_ms": site.service_ms,
-        "collector_url": site.demand.collector_url,
+        **_demand(site, means),
     }
     if site.access is None or site.service is None:
         return raw
     name = site.access.kubeconfig
-    if name not in kubeconfigs:
-        known = ", ".join(sorted(kubeconfigs)) or "none"
-        raise SpilloverError(
-            f"sites.{site.name}.access.kubeconfig must be one that the daemon has ({known}), got {name!r}"
-        )
-    raw["kubeconfig"] = kubeconfigs[name]
+    if name not in means.kubeconfigs:
+        raise _unknown(f"sites.{site.name}.access.kubeconfig", name, means.kubeconfigs)
+    raw["kubeconfig"] = means.kubeconfigs[name]
     place = {"namespace": site.service.namespace}
     if spec.mode == "overflow":
         return raw | {"overflow": place | {"application": site.service.name, "identities": _identities(site, spec)}}
     route = {"name": site.service.name, "route": site.service.route}
     return raw | {"virtual_service": place | route, "destinations": _destinations(site, spec)}
+
+
+def _demand(site: SiteSpec, means: Means) -> Mapping[str, Any]:
+    name = site.demand.source
+    if name is None:
+        return {"collector_url": site.demand.collector_url}
+    if name not in means.sources:
+        raise _unknown(f"sites.{site.name}.demand.source", name, means.sources)
+    return means.sources[name]
+
+
+def _unknown(field_name: str, name: str, known: Mapping[str, Any]) -> SpilloverError:
+    names = ", ".join(sorted(known)) or "none"
+    return SpilloverError(f"{field_name} must be one that the daemon has ({names}), got {name!r}")
 
 
 def _identities(site: SiteSpec, spec: GroupSpec) -> dict[str, str]:

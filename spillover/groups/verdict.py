@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spillover.groups.resource import Group, parse_spec
-from spillover.groups.translation import Claim, claims, translate
+from spillover.groups.translation import Claim, Means, claims, translate
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from spillover.controller.config import ControllerConfig
 
@@ -80,8 +79,7 @@ class _RefusedError(SpilloverError):
 
 def judge(
     groups: Iterable[Group],
-    kubeconfigs: Mapping[str, Path],
-    servers: Mapping[str, str],
+    means: Means,
     before: Mapping[str, InForce],
 ) -> dict[str, Verdict]:
     """Judge all groups together, the oldest first.
@@ -90,8 +88,8 @@ def judge(
     ----------
     groups
         All that there are.
-    kubeconfigs, servers
-        As in `spillover.groups.translation`.
+    means
+        What they may ask for.
     before
         What was in force until now, by uid.
 
@@ -103,7 +101,7 @@ def judge(
     holders: dict[Claim, Group] = {}
     verdicts = {}
     for group in sorted(groups, key=lambda group: group.age_order):
-        verdict = _judged(group, kubeconfigs, servers, before.get(group.uid), holders)
+        verdict = _judged(group, means, before.get(group.uid), holders)
         verdicts[group.uid] = verdict
         if verdict.in_force is not None:
             holders |= dict.fromkeys(verdict.in_force.claims, group)
@@ -112,16 +110,15 @@ def judge(
 
 def _judged(
     group: Group,
-    kubeconfigs: Mapping[str, Path],
-    servers: Mapping[str, str],
+    means: Means,
     before: InForce | None,
     holders: Mapping[Claim, Group],
 ) -> Verdict:
     try:
-        return Verdict(group, in_force=_accepted(group.generation, group.spec, kubeconfigs, servers, holders))
+        return Verdict(group, in_force=_accepted(group.generation, group.spec, means, holders))
     except _RefusedError as error:
         reason, message = error.reason, str(error)
-    kept = before if before is not None else _remembered(group, kubeconfigs, servers, holders)
+    kept = before if before is not None else _remembered(group, means, holders)
     if kept is not None and kept.claims & holders.keys():
         kept = None
     return Verdict(group, reason, message, kept)
@@ -130,13 +127,12 @@ def _judged(
 def _accepted(
     generation: int,
     spec: Mapping[str, Any],
-    kubeconfigs: Mapping[str, Path],
-    servers: Mapping[str, str],
+    means: Means,
     holders: Mapping[Claim, Group],
 ) -> InForce:
     try:
         parsed = parse_spec(spec)
-        found = InForce(generation, spec, translate(parsed, kubeconfigs), claims(parsed, servers))
+        found = InForce(generation, spec, translate(parsed, means), claims(parsed, means.servers))
     except SpilloverError as error:
         raise _RefusedError("Invalid", str(error)) from None
     for claim in sorted(found.claims & holders.keys()):
@@ -144,12 +140,10 @@ def _accepted(
     return found
 
 
-def _remembered(
-    group: Group, kubeconfigs: Mapping[str, Path], servers: Mapping[str, str], holders: Mapping[Claim, Group]
-) -> InForce | None:
+def _remembered(group: Group, means: Means, holders: Mapping[Claim, Group]) -> InForce | None:
     """Return what the group's own status says was accepted, if it can still be done."""
     kept = group.status.get("accepted") or {}
     try:
-        return _accepted(int(kept.get("generation") or 0), kept.get("spec") or {}, kubeconfigs, servers, holders)
+        return _accepted(int(kept.get("generation") or 0), kept.get("spec") or {}, means, holders)
     except _RefusedError:
         return None

@@ -7,12 +7,13 @@ import pytest
 from groups_fakes import SITES, group, raw_spec, tick
 
 from spillover.groups.conditions import Condition, conditions, dated, transitions
+from spillover.groups.translation import Means
 from spillover.groups.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from spillover.groups.tick import Tick
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 NOW, LATER = "2026-11-24T02:00:00Z", "2026-11-24T02:00:09Z"
 INVALID = {"spec": raw_spec(policy="best")}
 KEPT = {"generation": 2, "status": {"accepted": {"generation": 1, "spec": raw_spec()}}}
@@ -20,7 +21,7 @@ KEPT = {"generation": 2, "status": {"accepted": {"generation": 1, "spec": raw_sp
 
 def verdict(**changes: Any) -> Verdict:
     it = group(**changes)
-    return judge([it], PATHS, {}, {})[it.uid]
+    return judge([it], MEANS, {})[it.uid]
 
 
 def said(found: list[Condition]) -> dict[str, tuple[str, str]]:

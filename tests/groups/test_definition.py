@@ -14,7 +14,7 @@ from groups_fakes import SITES, raw_spec
 from spillover import policies
 from spillover.clusters import Cluster, Conflict, Expired, Forbidden, NotFound, Unreachable
 from spillover.groups.resource import API_VERSION, KIND, PLURAL, Group, parse_spec
-from spillover.groups.translation import translate
+from spillover.groups.translation import Means, translate
 from spillover.meshes.objects import ObjectRef
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs/examples/spillovergroup.yaml"
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 
 pytestmark = pytest.mark.usefixtures("crd")
 
@@ -58,7 +58,7 @@ def test_the_documented_example_is_taken_and_understood(apiserver: ApiServer, na
     example = yaml.safe_load(EXAMPLE.read_text())
     answer = post(apiserver, namespace, example["spec"])
     assert answer.status_code == 201, answer.text
-    config = translate(parse_spec(answer.json()["spec"]), PATHS)
+    config = translate(parse_spec(answer.json()["spec"]), MEANS)
     assert list(config.sites) == ["edge1", "edge2", "cloud"]
     assert f"```yaml\n{EXAMPLE.read_text()}```" in (ROOT / "docs/groups.md").read_text()
 
@@ -106,7 +106,9 @@ def with_site(index: int, **changes: Any) -> dict[str, Any]:
         (with_site(0, capacityRpm=...), "spec.sites[0].capacityRpm: Required value"),
         (with_site(0, servers=0), "spec.sites[0].servers in body should be greater than or equal to 1"),
         (with_site(0, serviceMs=0), "spec.sites[0].serviceMs in body should be greater than 0"),
-        (with_site(0, demand={}), "spec.sites[0].demand.collectorUrl: Required value"),
+        (with_site(0, demand={}), "demand must have one of collectorUrl and source"),
+        (with_site(0, demand={"collectorUrl": "http://a", "source": "b"}), "must have one of collectorUrl and source"),
+        (with_site(0, demand={"source": "../token"}), "spec.sites[0].demand.source in body should match"),
         (with_site(0, demand={"collectorUrl": "edge1"}), "spec.sites[0].demand.collectorUrl in body should match"),
         (
             with_site(0, access={"kubeconfig": "../../etc/passwd"}),

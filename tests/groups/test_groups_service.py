@@ -154,6 +154,8 @@ class Lab:
         self.namespace = namespace
         self.kubeconfigs = directory / "kubeconfigs"
         self.kubeconfigs.mkdir()
+        self.sources = directory / "sources"
+        self.sources.mkdir()
         self.stop = threading.Event()
         suffix = secrets.token_hex(3)
         self.applications = {name: f"{name}-{suffix}" for name in EDGES}
@@ -287,7 +289,9 @@ class Daemon:
             renew_deadline_s=2,
             retry_period_s=0.3,
         )
-        self.settings = GroupsSettings(lab.namespace, lab.kubeconfigs, lab.kubeconfig, lease if leadership else None)
+        self.settings = GroupsSettings(
+            lab.namespace, lab.kubeconfigs, lab.sources, lab.kubeconfig, lease if leadership else None
+        )
         self.stop = threading.Event()
         self.lines: list[dict[str, Any]] = []
         self.port = 0
@@ -354,6 +358,7 @@ def test_a_group_in_overflow_mode_tells_the_proxies_and_the_engineers(lab: Lab, 
         assert daemon.get("/readyz").text == "ready\n"
         assert daemon.get("/healthz").status_code == 200
         assert f'spillover_demand_rps{{group="{lab.namespace}/shop",site="edge1"}}' in daemon.get("/metrics").text
+        assert daemon.get("/status").json()[f"{lab.namespace}/shop"]["sites"]["edge1"]["source"] == "collector"
         calm = lab.numbers("edge1")
         lab.proxies["edge1"].crowd(20.0)
         wait_for(lambda: lab.numbers("edge1") != calm)
@@ -431,6 +436,27 @@ def test_what_is_not_accepted_leaves_the_last_good_in_force_also_after_a_restart
         lab.apiserver.kubeconfig(lab.kubeconfigs / "mars")
         wait_for(lambda: lab.condition(made, "Accepted") == ("True", "Valid", 2))
         wait_for(lambda: daemon.seen("group_started", "/shop") == 2)
+
+
+def test_a_source_that_is_named_and_comes_later_is_used_and_one_that_cannot_be_used_hurts_no_other(lab: Lab) -> None:
+    lab.install_weights()
+    spec = lab.spec("weights", policy="paper")
+    spec["sites"][0]["demand"] = {"source": "edge1"}
+    made = lab.apply(spec)
+    other = lab.apply(lab.spec("weights") | {"sites": lab.spec()["sites"][2:], "links": []}, "tea")
+    bad = lab.sources.parent / "no-certificate"
+    bad.write_text(SECRET)
+    with running(Daemon(lab)) as daemon:
+        wait_for(lambda: lab.condition(made, "Accepted")[:2] == ("False", "Invalid"))
+        assert "sites.edge1.demand.source must be one that the daemon has (none)" in lab.message(made, "Accepted")
+        prometheus = {"url": "https://127.0.0.1:9", "preset": "envoy", "ca_file": str(bad)}
+        (lab.sources / "edge1").write_text(json.dumps({"prometheus": prometheus}))
+        wait_for(lambda: daemon.seen("group_failed", "/shop"))
+        wait_for(ready(lab, other))
+        (lab.sources / "edge1").write_text(json.dumps({"collector_url": f"http://127.0.0.1:{lab.ports['edge1']}"}))
+        wait_for(ready(lab, made))
+        assert daemon.seen("group_failed", "/shop") == 1
+    assert SECRET not in str(daemon.lines)
 
 
 def test_the_newer_of_two_groups_is_told_who_writes_its_application(lab: Lab) -> None:
@@ -518,7 +544,7 @@ def test_a_missing_definition_is_said_and_no_crash_and_it_may_come_later(lab: La
 def test_what_cannot_work_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match="kubeconfigs must be a directory, got"):
         GroupsSettings("apps", tmp_path / "absent")
-    settings = GroupsSettings("apps", tmp_path, tmp_path / "absent")
+    settings = GroupsSettings("apps", tmp_path, kubeconfig=tmp_path / "absent")
     with pytest.raises(ClusterError, match="is not a file"):
         run_groups(settings, "127.0.0.1:0", threading.Event(), lambda *_: None)
 

@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.groups.plan import Plan, Running, plan
+from spillover.groups.translation import Means
 from spillover.groups.verdict import InForce, Verdict, judge
 
 if TYPE_CHECKING:
     from spillover.groups.resource import Group
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 
 
 def judged(*groups: Group, before: dict[str, InForce] | None = None) -> dict[str, Verdict]:
-    return judge(groups, PATHS, {}, before or {})
+    return judge(groups, MEANS, before or {})
 
 
 def running(verdicts: dict[str, Verdict]) -> dict[str, Running]:
@@ -105,7 +106,7 @@ class Process:
                     del self.loops[ending[values[0] % len(ending)]]
 
     def turn(self) -> dict[str, Verdict]:
-        verdicts = judge(self.groups.values(), PATHS, {}, self.in_force)
+        verdicts = judge(self.groups.values(), MEANS, self.in_force)
         self.in_force = {uid: it.in_force for uid, it in verdicts.items() if it.in_force is not None}
         todo = plan(verdicts, self.loops)
         for uid in todo.stop:

@@ -9,12 +9,13 @@ from groups_fakes import SITES, FakeApi, Recorder, raw_spec, stored, tick
 from spillover.clusters import Conflict, Forbidden, NotFound, Unreachable
 from spillover.groups.reporter import Reporter
 from spillover.groups.resource import Group
+from spillover.groups.translation import Means
 from spillover.groups.verdict import judge
 
 if TYPE_CHECKING:
     from spillover.groups.tick import Tick
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 
 
 class Fixture:
@@ -29,7 +30,7 @@ class Fixture:
     def report(self, seen: Tick | None, *, after_s: float = 1.0) -> None:
         self.recorder.clock.now_s += after_s
         groups = self.frozen or [Group.of(obj) for obj in self.api.objects.values()]
-        verdicts = judge(groups, PATHS, {}, {})
+        verdicts = judge(groups, MEANS, {})
         self.reporter.report({uid: (verdict, seen) for uid, verdict in verdicts.items()})
 
     @property

@@ -30,6 +30,10 @@ def test_what_a_spec_leaves_out_has_the_defaults_of_the_schema() -> None:
             {"sites": [raw_spec()["sites"][2] | {"access": {"kubeconfig": "cloud"}}]},
             "spec: sites.0: site cloud must have both access and service, or neither",
         ),
+        (
+            {"sites": [{"name": "a", "capacityRpm": 1, "demand": {}}]},
+            "spec: sites.0.demand: demand must have one of collectorUrl and source",
+        ),
         ({"links": [{"to": "cloud"}]}, "spec: links.0.from must be given, got none"),
     ],
 )

@@ -11,12 +11,13 @@ from groups_fakes import SITES, Recorder, group, raw_spec
 
 from spillover.controller.loop import Controller
 from spillover.groups.runner import GroupLoop
+from spillover.groups.translation import Means
 from spillover.groups.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 SECRET = "canary-3e9a"  # noqa: S105  a value to look for
 
 
@@ -30,7 +31,7 @@ def loop(recorder: Recorder) -> Iterator[GroupLoop]:
     spec = raw_spec(mode="weights", periodSeconds=0.1, windowSeconds=0.1)
     for site in spec["sites"]:
         site["demand"] = {"collectorUrl": "http://127.0.0.1:9"}
-    in_force = judge([group(spec=spec)], PATHS, {}, {})["uid-shop"].in_force
+    in_force = judge([group(spec=spec)], MEANS, {})["uid-shop"].in_force
     assert in_force is not None
     made = GroupLoop(
         "apps/shop", in_force, {name: FakeSite(name) for name in ORIGINS}, recorder.edges, leads=lambda: True

@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 
 from spillover.groups.conditions import conditions
 from spillover.groups.status import can_wait, differing, document
+from spillover.groups.translation import Means
 from spillover.groups.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from spillover.groups.tick import Tick
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 NOW = "2026-11-24T02:00:00Z"
 
 
 def verdict(**changes: Any) -> Verdict:
     it = group(**changes)
-    return judge([it], PATHS, {}, {})[it.uid]
+    return judge([it], MEANS, {})[it.uid]
 
 
 def status(seen: Tick | None, before: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

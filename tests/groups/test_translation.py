@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from spillover.controller.config import parse_config
 from spillover.groups.resource import GroupSpec, parse_spec
-from spillover.groups.translation import Claim, claims, translate
+from spillover.groups.translation import Claim, Means, claims, translate
 from spillover.meshes.objects import ObjectRef
 from spillover.model import Link, SpilloverError
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 """Files that exist."""
 
 
 def test_overflow_mode_becomes_what_a_file_would_say(tmp_path: Path) -> None:
     paths = kubeconfigs(tmp_path)
-    config = translate(parse_spec(raw_spec()), paths)
+    config = translate(parse_spec(raw_spec()), Means(paths))
     edge1: dict[str, Any] = {"capacity_rpm": 600, "collector_url": "http://collector.edge1.internal", "servers": 1}
     overflow = {"application": "shop", "namespace": "apps", "identities": {"edge2": "spiffe://edge2.lab/gateway"}}
     assert config.sites["edge1"].model_dump() == (
@@ -35,7 +35,7 @@ def test_overflow_mode_becomes_what_a_file_would_say(tmp_path: Path) -> None:
 
 
 def test_weights_mode_names_destinations_instead_of_identities() -> None:
-    config = translate(parse_spec(raw_spec(mode="weights")), PATHS)
+    config = translate(parse_spec(raw_spec(mode="weights")), MEANS)
     assert config.window_s == 1.0
     assert config.sites["edge1"].destinations == {
         "edge1": "shop.apps",
@@ -72,14 +72,33 @@ def without(raw: dict[str, Any], part: str, index: int, field: str) -> dict[str,
 )
 def test_what_the_schema_did_not_see_is_one_sentence(raw: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SpilloverError, match=sentence) as caught:
-        translate(parse_spec(raw), PATHS)
+        translate(parse_spec(raw), MEANS)
     assert "\n" not in str(caught.value)
 
 
 def test_a_kubeconfig_that_the_daemon_has_not_is_named_beside_those_that_it_has() -> None:
     sentence = r"sites\.edge1\.access\.kubeconfig must be one that the daemon has \(cloud, edge2\), got 'edge1'"
     with pytest.raises(SpilloverError, match=sentence):
-        translate(parse_spec(raw_spec()), {"edge2": Path(__file__), "cloud": Path(__file__)})
+        translate(parse_spec(raw_spec()), Means({"edge2": Path(__file__), "cloud": Path(__file__)}))
+
+
+def test_a_source_is_what_the_daemon_has_under_its_name() -> None:
+    raw = raw_spec()
+    raw["sites"][2]["demand"] = {"source": "cloud-prometheus"}
+    prometheus = {"prometheus": {"url": "http://prometheus", "preset": "istio"}}
+    config = translate(parse_spec(raw), Means(MEANS.kubeconfigs, sources={"cloud-prometheus": prometheus}))
+    assert (config.sites["cloud"].source, config.sites["edge1"].source) == ("prometheus", "collector")
+    sentence = r"sites\.cloud\.demand\.source must be one that the daemon has \(none\), got 'cloud-prometheus'"
+    with pytest.raises(SpilloverError, match=sentence):
+        translate(parse_spec(raw), MEANS)
+
+
+def test_a_source_that_says_nonsense_is_one_sentence() -> None:
+    raw = raw_spec()
+    raw["sites"][2]["demand"] = {"source": "bad"}
+    means = Means(MEANS.kubeconfigs, sources={"bad": {"prometheus": {"url": "nowhere"}}})
+    with pytest.raises(SpilloverError, match=r"spec: sites\.cloud\.prometheus\.url must .*, got 'nowhere'"):
+        translate(parse_spec(raw), means)
 
 
 def test_two_names_of_one_api_server_are_one_claim() -> None:
@@ -128,7 +147,7 @@ def specs(draw: st.DrawFn) -> GroupSpec:
 
 @given(specs())
 def test_every_consistent_spec_becomes_a_configuration_that_says_the_same(spec: GroupSpec) -> None:
-    config = translate(spec, PATHS)
+    config = translate(spec, MEANS)
     assert list(config.sites) == [site.name for site in spec.sites]
     assert [site.capacity_rpm for site in config.sites.values()] == [site.capacity_rpm for site in spec.sites]
     assert [(link.origin, link.peer, link.rtt_ms) for link in config.links] == [

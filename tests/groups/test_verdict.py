@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from groups_fakes import SITES, group, raw_spec
 
+from spillover.groups.translation import Means
 from spillover.groups.verdict import InForce, Verdict, judge
 
 if TYPE_CHECKING:
     from spillover.groups.resource import Group
 
-PATHS = {name: Path(__file__) for name in SITES}
+MEANS = Means({name: Path(__file__) for name in SITES})
 BAD = raw_spec(policy="best")
 
 
-def judged(*groups: Group, before: dict[str, InForce] | None = None, **options: Any) -> dict[str, Verdict]:
-    values: dict[str, Any] = {"kubeconfigs": PATHS, "servers": {}} | options
-    return judge(groups, values["kubeconfigs"], values["servers"], before or {})
+def judged(*groups: Group, before: dict[str, InForce] | None = None, means: Means = MEANS) -> dict[str, Verdict]:
+    return judge(groups, means, before or {})
 
 
 def in_force(it: Group) -> InForce:
@@ -55,7 +55,7 @@ def test_a_copy_that_cannot_be_used_is_none(accepted: dict[str, Any] | None) -> 
 
 def test_a_kubeconfig_that_vanishes_stops_nothing_that_runs() -> None:
     before = in_force(group())
-    verdict = judged(group(), before={"uid-shop": before}, kubeconfigs={})["uid-shop"]
+    verdict = judged(group(), before={"uid-shop": before}, means=Means())["uid-shop"]
     assert (verdict.refused, verdict.in_force) == ("Invalid", before)
 
 

@@ -16,10 +16,11 @@ import yaml
 
 from spillover.controller.config import ControllerConfig, parse_config
 from spillover.groups.resource import parse_spec
-from spillover.groups.translation import translate
+from spillover.groups.translation import Means, translate
 
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/controller"
+PROMETHEUS = {"url": "http://prometheus", "preset": "envoy", "interval_s": 5}
 LAB = yaml.safe_load((ROOT / "inventory/lab/group_vars/all/sites.yml").read_text())
 TEMPLATES = ("controller.yaml.j2", "config.yaml.j2", "group.yaml.j2")
 
@@ -36,6 +37,15 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, li
         "file": {"controller_groups": False},
         "groups": {"controller_groups": True},
         "alone": {"controller_groups": True, "controller_leadership": False},
+        "sources": {
+            "controller_groups": True,
+            "controller_sites": {
+                "edge1": LAB["spillover_sites"]["edge1"] | {"source": {"prometheus": PROMETHEUS}},
+                "edge2": LAB["spillover_sites"]["edge2"] | {"source": {"collector_url": "http://collector.example"}},
+                "cloud": LAB["spillover_sites"]["cloud"],
+            },
+            "controller_source_tokens": {"edge1": "a-token"},
+        },
         "weights": {"controller_groups": True, "controller_mode": "weights", "controller_window_s": 5},
     }
     sites = {"controller_sites": LAB["spillover_sites"], "controller_links": LAB["spillover_links"]}
@@ -87,7 +97,8 @@ def test_a_file_is_what_the_controller_reads_by_default(rendered: dict[str, Any]
 def test_in_groups_mode_there_is_no_file_and_a_change_of_the_group_restarts_nothing(rendered: dict[str, Any]) -> None:
     documents = rendered["groups"]["controller.yaml.j2"]
     assert container(documents)["args"] == [
-        "controller", "--groups", "--kubeconfigs", "/etc/spillover/sites", "--namespace", "spillover-system",
+        "controller", "--groups", "--kubeconfigs", "/etc/spillover/sites", "--sources", "/etc/spillover/demand",
+        "--namespace", "spillover-system",
         "--lease", "controller", "--lease-duration-s", "6", "--renew-deadline-s", "4", "--retry-period-s", "1",
         "--listen", "0.0.0.0:8080",
     ]  # fmt: skip
@@ -126,7 +137,28 @@ def config_of(rendered: dict[str, Any], case: str, directory: Path) -> tuple[Con
     for name, path in paths.items():
         path.touch()
         raw["sites"][name]["kubeconfig"] = str(path)
-    return parse_config(raw), translate(parse_spec(group["spec"]), paths)
+    return parse_config(raw), translate(parse_spec(group["spec"]), Means(paths))
+
+
+def test_a_source_is_a_file_of_the_daemons_and_a_name_in_the_group(rendered: dict[str, Any], tmp_path: Path) -> None:
+    (group,) = rendered["sources"]["group.yaml.j2"]
+    assert [site["demand"] for site in group["spec"]["sites"]] == [
+        {"source": "edge1"},
+        {"collectorUrl": "http://collector.example"},
+        {"collectorUrl": "http://collector.cloud.spillover.internal"},
+    ]
+    documents = rendered["sources"]["controller.yaml.j2"]
+    files = {name: yaml.safe_load(text) for name, text in objects(documents)["ConfigMap", "sources"]["data"].items()}
+    assert files == {"edge1": {"prometheus": PROMETHEUS | {"token_file": "/etc/spillover/sources/edge1.token"}}}
+    paths = {name: tmp_path / name for name in LAB["spillover_sites"]}
+    for path in paths.values():
+        path.touch()
+    files["edge1"]["prometheus"]["token_file"] = str(paths["edge1"])
+    config = translate(parse_spec(group["spec"]), Means(paths, sources=files))
+    assert config.sites["edge1"].source_interval_s == 5
+    mounts = {it["name"]: it["mountPath"] for it in container(documents)["volumeMounts"]}
+    assert mounts["sources"] == "/etc/spillover/demand"
+    assert mounts["source-access"] == "/etc/spillover/sources"
 
 
 @pytest.mark.parametrize(("case", "part"), [("groups", "overflow"), ("weights", "virtual_service")])
