@@ -1,4 +1,4 @@
-"""The Kubernetes API of one site: read an object, patch its weights, other numbers and epoch; read and write a lease.
+"""The Kubernetes API of one site: objects, their weights, other numbers and epochs; leases; watches, status, events.
 
 The only import of kubernetes.
 
@@ -13,8 +13,9 @@ import json
 import re
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import urllib3.exceptions
 import yaml
@@ -25,15 +26,21 @@ from spillover.meshes.overflow.numbers import OWNED_PATH as OWNED_NUMBERS
 from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spillover.meshes.objects import ObjectRef
+
+T = TypeVar("T")
 
 DEFAULT_API_VERSION = "networking.istio.io/v1"
 _PLURAL = "virtualservices"
 _OWNED_PATH = re.compile(r"/spec/http/\d+/route/\d+/weight")
 _RESOURCE_VERSION_PATH = "/metadata/resourceVersion"
 _LEASES = ("coordination.k8s.io", "v1")
+_EVENTS = ("events.k8s.io", "v1")
+
+_LONGEST_EVENT = 8_000_000
+"""Bytes of one event of a watch; the API server stores no object above 1.5 MB."""
 
 
 class ClusterError(SpilloverError):
@@ -56,6 +63,10 @@ class NotFound(ClusterError):  # noqa: N818  the contract's names: what went wro
 
 class Conflict(ClusterError):  # noqa: N818
     """The object changed after it was read: read it again and recompute."""
+
+
+class Expired(ClusterError):  # noqa: N818
+    """The API server has forgotten the version at which a watch was to begin: list again."""
 
 
 class Unreachable(ClusterError):  # noqa: N818
@@ -278,6 +289,124 @@ class Cluster:
 
         return self._call(f"Lease {namespace}/{name}", write)
 
+    def list_objects(self, api_version: str, plural: str, namespace: str) -> dict[str, Any]:
+        """Return all objects of a kind in a namespace as one list object; ClusterError says what went wrong."""
+        group, version = _group_version(api_version)
+        return self._call(
+            f"{plural}.{group} in {namespace}",
+            lambda api: api.list_namespaced_custom_object(
+                group, version, namespace, plural, _request_timeout=self._timeout_s
+            ),
+        )
+
+    def watch_objects(
+        self, api_version: str, plural: str, namespace: str, version: str, *, watch_s: int
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what happens to the objects of a kind in a namespace, until the watch ends.
+
+        Parameters
+        ----------
+        api_version, plural, namespace : str
+            Which objects.
+        version : str
+            The resourceVersion after which to begin.
+        watch_s : int
+            Seconds after which the server ends the watch; one that does not is given up a deadline later.
+
+        Yields
+        ------
+        dict
+            An event with ``type`` (``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``) and ``object``.
+
+        Raises
+        ------
+        Expired
+            If the server has forgotten the version.
+        ClusterError
+            If the watch cannot begin, or breaks.
+        """
+        group, group_version = _group_version(api_version)
+        what = f"{plural}.{group} in {namespace}"
+        ends_s = self._clock() + watch_s + self._timeout_s
+
+        def begin(api: client.CustomObjectsApi) -> Any:
+            answer: Any = api.list_namespaced_custom_object(
+                group,
+                group_version,
+                namespace,
+                plural,
+                watch=True,
+                resource_version=version,
+                timeout_seconds=watch_s,
+                allow_watch_bookmarks=True,
+                _preload_content=False,
+                _request_timeout=(self._timeout_s, watch_s + self._timeout_s),
+            )
+            if answer.status != 200:
+                raise _refusal(answer)
+            return answer
+
+        timeout_s = watch_s + self._timeout_s
+        answer = self._renewing(lambda api: self._answer(what, begin, api, timeout_s))
+        server = self.server
+        try:
+            with _translated(what, server, timeout_s):
+                for line in _lines(answer):
+                    yield _event(line, what, server)
+                    if self._clock() > ends_s:
+                        raise Unreachable(f"the API server at {server} did not end a watch of {watch_s} s")
+        finally:
+            answer.close()
+
+    def replace_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object's status and return the new object.
+
+        Parameters
+        ----------
+        ref : ObjectRef
+            Which object.
+        uid : str
+            Of the object that is meant: another one of that name is left alone.
+        status : mapping
+            The whole status.
+
+        Raises
+        ------
+        Conflict
+            If the object of that name is another one.
+        ClusterError
+            For everything else; see its subclasses.
+        """
+        group, version = _group_version(ref.api_version)
+        # Metadata in the body would be ignored here; a test in the patch is not.
+        body: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": dict(status)},
+        ]
+        return self._call(
+            str(ref),
+            lambda api: api.patch_namespaced_custom_object_status(
+                group,
+                version,
+                ref.namespace,
+                ref.plural,
+                ref.name,
+                body,
+                _content_type="application/json-patch+json",
+                _request_timeout=self._timeout_s,
+            ),
+        )
+
+    def create_event(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an event of events.k8s.io/v1; ClusterError says what went wrong."""
+        namespace = event["metadata"]["namespace"]
+        return self._call(
+            f"Event {namespace}/{event['metadata']['name']}",
+            lambda api: api.create_namespaced_custom_object(
+                *_EVENTS, namespace, "events", dict(event), _request_timeout=self._timeout_s
+            ),
+        )
+
     def _patch(
         self, what: str, ref: tuple[str, str, str, str], patch: Sequence[dict[str, Any]], dry_run: bool
     ) -> dict[str, Any]:
@@ -299,27 +428,29 @@ class Cluster:
         )
 
     def _call(self, what: str, call: Callable[[client.CustomObjectsApi], Any]) -> dict[str, Any]:
+        return self._renewing(lambda api: self._attempt(what, call, api))
+
+    def _renewing(self, attempt: Callable[[client.CustomObjectsApi], T]) -> T:
         api = self._current()
         try:
-            return self._attempt(what, call, api)
+            return attempt(api)
         except Unauthorized:
-            return self._attempt(what, call, self._renewed(api))
+            return attempt(self._renewed(api))
 
     def _attempt(
         self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi
     ) -> dict[str, Any]:
-        server = api.api_client.configuration.host
-        try:
-            answer = call(api)
-        except client.ApiException as error:
-            raise _from_status(what, server, error) from None
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(_silence(server, error, self._timeout_s)) from error
-        except json.JSONDecodeError as error:
-            raise Unreachable(f"the API server at {server} gave an answer that is not JSON") from error
+        answer = self._answer(what, call, api, self._timeout_s)
         if not isinstance(answer, dict):
+            server = api.api_client.configuration.host
             raise Unreachable(f"the API server at {server} gave an answer that is not an object for {what}")
         return answer
+
+    def _answer(
+        self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi, timeout_s: float
+    ) -> Any:
+        with _translated(what, api.api_client.configuration.host, timeout_s):
+            return call(api)
 
     def _current(self) -> client.CustomObjectsApi:
         api, age_s = self._api, self._clock() - self._connected_at
@@ -332,6 +463,50 @@ class Cluster:
                 self._api = self._connect()
                 self._connected_at = self._clock()
             return self._api
+
+
+@contextmanager
+def _translated(what: str, server: str, timeout_s: float) -> Iterator[None]:
+    """Turn whatever the libraries raise into one sentence and one type."""
+    try:
+        yield
+    except client.ApiException as error:
+        raise _from_status(what, server, error) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise Unreachable(_silence(server, error, timeout_s)) from error
+    except json.JSONDecodeError as error:
+        raise Unreachable(f"the API server at {server} gave an answer that is not JSON") from error
+
+
+def _refusal(answer: Any) -> client.ApiException:
+    """Return the error of an answer whose body was not read yet."""
+    error = client.ApiException(status=answer.status, reason=answer.reason)
+    error.body = answer.read(_LONGEST_EVENT).decode("utf-8", errors="replace")
+    error.headers = answer.headers
+    answer.close()
+    return error
+
+
+def _lines(answer: Any) -> Iterator[bytes]:
+    """Yield each whole line as soon as it is there."""
+    rest = b""
+    for chunk in answer.stream(65_536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line.strip())
+        if len(rest) > _LONGEST_EVENT:
+            raise ClusterError(f"an event of a watch must be at most {_LONGEST_EVENT} bytes, got more")
+
+
+def _event(line: bytes, what: str, server: str) -> dict[str, Any]:
+    event = json.loads(line)
+    if not isinstance(event, dict) or not isinstance(event.get("object"), dict) or "type" not in event:
+        raise Unreachable(f"the API server at {server} gave an answer that is not an event of a watch")
+    if event["type"] == "ERROR":
+        status = event["object"]
+        error = client.ApiException(status=status.get("code") or 500, reason=str(status.get("message")))
+        error.body = json.dumps(status)
+        raise _from_status(what, server, error)
+    return event
 
 
 def _client(path: str | Path | None, context: str | None) -> client.CustomObjectsApi:
@@ -399,6 +574,8 @@ def _from_status(what: str, server: str, error: client.ApiException) -> ClusterE
     bare = not status.get("details") and "admission" not in said
     if code == 409 or (code == 422 and bare):
         return Conflict(f"{what} was changed by someone else after it was read")
+    if code == 410:
+        return Expired(f"the API server at {server} has forgotten that version of {what}")
     if code == 401:
         return Unauthorized(f"the API server at {server} does not accept the credentials")
     if code == 403:

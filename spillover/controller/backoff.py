@@ -37,6 +37,10 @@ class Backoff:
         """Whether the next attempt may be made."""
         return not self.failing or now_s >= self._until_s
 
+    def wait_s(self, now_s: float) -> float:
+        """Return the seconds until the next attempt may be made."""
+        return max(0.0, self._until_s - now_s) if self.failing else 0.0
+
     def failed(self, now_s: float, retry_after_s: float | None = None) -> None:
         """Note a failure; a wait that the server asked for is honoured if it is longer, up to ten times the limit."""
         self._failures += 1

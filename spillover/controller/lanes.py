@@ -49,7 +49,9 @@ class Lanes:
 
     def __init__(self, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._work: dict[str, queue.SimpleQueue[Callable[[], Any]]] = {name: queue.SimpleQueue() for name in names}
+        self._work: dict[str, queue.SimpleQueue[Callable[[], Any] | None]] = {
+            name: queue.SimpleQueue() for name in names
+        }
         self._done: queue.SimpleQueue[Outcome[Any]] = queue.SimpleQueue()
         self._busy: set[str] = set()
         for name in names:
@@ -69,6 +71,11 @@ class Lanes:
             outcomes += self._ended(left_s)
         return outcomes
 
+    def close(self) -> None:
+        """Let each thread end after its work; one that hangs ends when its call does."""
+        for work in self._work.values():
+            work.put(None)
+
     def _ended(self, wait_s: float) -> list[Outcome[Any]]:
         """Return the next outcome, or none within ``wait_s``."""
         try:
@@ -79,8 +86,7 @@ class Lanes:
         return [outcome]
 
     def _serve(self, name: str) -> None:
-        while True:
-            task = self._work[name].get()
+        while (task := self._work[name].get()) is not None:
             try:
                 outcome = Outcome(name, value=task())
             except Exception as error:  # noqa: BLE001  whatever it is, it must reach the loop and not end the lane

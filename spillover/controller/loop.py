@@ -92,6 +92,7 @@ class Controller:
         self._policy_state: dict[str, Any] | None = None
         self._started_s = self._alive_s = edges.clock()
         self._ticked = False
+        self._saturated: bool | None = None
         self._distance: Distance | None = None
         self._status: dict[str, Any] | None = None
         self._sites = {
@@ -172,6 +173,8 @@ class Controller:
             "demand_rpm": {name: _rpm(view.demand.demand_rps) for name, view in views.items()},
             "weights": {name: dict(wanted) for name, wanted in weights.items() if wanted is not None},
             "written": sorted(report.written),
+            "saturated": self._saturated,
+            "problems": dict(report.problems),
             "reasons": reasons,
         }
         if numbers := self._mode.described(self._wanted()):
@@ -228,11 +231,13 @@ class Controller:
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
         self._distance = None
+        self._saturated = None
         try:
             snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
             decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
         except SpilloverError as error:
             return dict.fromkeys(self._sites, f"held: {error}")
+        self._saturated = decision.saturated
         reasons = {}
         for origin, site in self._sites.items():
             # Once the policy counts the sample as missing too, it holds by itself, without the peers that are dead.

@@ -132,7 +132,7 @@ def run_controller(
     lease = open_leases(config.leadership) if leases is None else leases
     elector = Elector(leadership, lease, config.leadership.namespace, config.leadership.name, edges)
     fenced = {name: FencedCluster(cluster, leadership, edges.clock) for name, cluster in opened.items()}
-    with _standing(elector, config.leadership.lease_duration_s):
+    with standing(elector, config.leadership.lease_duration_s):
         _serve(_controller(config, fenced, edges, leads=elector.leads), listen, stop, edges, started)
 
 
@@ -150,7 +150,7 @@ def _serve(controller: Controller, listen: str, stop: Event, edges: Edges, start
 
 
 @contextmanager
-def _standing(elector: Elector, most_s: float) -> Iterator[None]:
+def standing(elector: Elector, most_s: float) -> Iterator[None]:
     """Stand for election meanwhile, and release the lease after the last tick; it may run out after ``most_s``."""
     done = threading.Event()
     thread = threading.Thread(target=elector.run, args=(done,), name="elector", daemon=True)

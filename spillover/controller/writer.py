@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
 
+LEFT_ALONE = "its API server is left alone for a moment"
+"""Why a site is passed over after a failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -94,7 +97,7 @@ class Writer:
         now_s = self._edges.clock()
         mine = wanted.keys() & self._mode.sites
         ready = [name for name in sorted(mine) if self._backoffs[name].ready(now_s)]
-        report = Report(problems=dict.fromkeys(mine - set(ready), "its API server is left alone for a moment"))
+        report = Report(problems=dict.fromkeys(mine - set(ready), LEFT_ALONE))
         tasks = {name: partial(self._reconcile, name, wanted[name]) for name in ready}
         came: set[str] = set()
         for outcome in self._runner.run(tasks, deadline_s):

@@ -85,7 +85,16 @@ def test_help_exits_with_0(arguments: list[str], capsys: pytest.CaptureFixture[s
         (["collector", "--site", "", "--gateways", "x"], "error: site must not be empty, got ''"),
         (["collector", "--site", "a", "--gateways", "x", "--listen", "y"], "error: listen must be host:port, got 'y'"),
         (["nonsense"], "No such command 'nonsense'"),
-        (["controller"], "Missing option '--config'"),
+        (["controller"], "error: --config must be given, or --groups with --kubeconfigs, got neither"),
+        (["controller", "--groups"], "error: --groups needs --kubeconfigs, and no --config"),
+        (
+            ["controller", "--groups", "--kubeconfigs", "/nowhere"],
+            "error: kubeconfigs must be a directory, got '/nowhere'",
+        ),
+        (
+            ["controller", "--groups", "--kubeconfigs", "/tmp", "--lease", "a", "--renew-deadline-s", "9"],  # noqa: S108
+            "error: lease: renew_deadline_s must be below lease_duration_s (6), got 9",
+        ),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(

@@ -77,6 +77,8 @@ def test_log_lines_carry_exactly_the_promised_fields(spilling: World) -> None:
         "reasons",
         "leading",
         "gap",
+        "saturated",
+        "problems",
     }
     json.dumps(spilling.lines, allow_nan=False)
 
