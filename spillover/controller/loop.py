@@ -93,7 +93,7 @@ class Controller:
         self._started_s = self._alive_s = edges.clock()
         self._ticked = False
         self._saturated: bool | None = None
-        self._distance: Distance | None = None
+        self._snapshot: Snapshot | None = None
         self._status: dict[str, Any] | None = None
         self._sites = {
             name: _SiteState(DemandWindow(config.site_window_s(name), config.site_interval_s(name)))
@@ -160,11 +160,12 @@ class Controller:
             reasons[name] = "; ".join(part for part in (reasons[name], problem) if part)
         self._ticked = True
         self._edges.metrics.ticked(self._clock() - began_s)
-        gap = None if self._distance is None else self._distance.gap
+        found = self._compare(views)
+        gap = None if found is None else found.gap
         self._edges.metrics.compared(gap)
         now_s = self._edges.wall_clock()
         weights = {name: site.weights for name, site in self._sites.items()}
-        self._status = status_document(self._config, views, weights, reasons, self._distance, time_s=now_s, leads=leads)
+        self._status = status_document(self._config, views, weights, reasons, found, time_s=now_s, leads=leads)
         fields: dict[str, Any] = {
             "time": now_s,
             "leading": leads,
@@ -230,8 +231,8 @@ class Controller:
 
     def _decide_weights(self, views: Mapping[str, SiteView], now_s: float) -> dict[str, str]:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
-        self._distance = None
         self._saturated = None
+        self._snapshot = None
         try:
             snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
             decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
@@ -250,14 +251,17 @@ class Controller:
                 if origin in self._mode.sites:
                     site.wanted = self._mode.wanted(origin, decision, snapshot, views[origin])
                 reasons[origin] = decision.reasons.get(origin, "")
-        self._distance = self._compare(snapshot, views)
+        self._snapshot = snapshot
         return reasons
 
-    def _compare(self, snapshot: Snapshot, views: Mapping[str, SiteView]) -> Distance | None:
+    def _compare(self, views: Mapping[str, SiteView]) -> Distance | None:
         """Return how far all weights are from the best split; None where a demand is missing."""
-        if any(view.demand.demand_rps is None for view in views.values()):
+        if self._snapshot is None or any(view.demand.demand_rps is None for view in views.values()):
             return None
-        return distance(snapshot, {name: site.weights or {} for name, site in self._sites.items()})
+        try:
+            return distance(self._snapshot, {name: site.weights or {} for name, site in self._sites.items()})
+        except (ArithmeticError, ValueError):  # nobody decides by it, so it must not end the loop
+            return None
 
     def _all_weights(self, origin: str, decision: Decision) -> dict[str, int]:
         """Return the weights with a 0 for every destination that the decision leaves out."""

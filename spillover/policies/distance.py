@@ -71,14 +71,19 @@ def distance(snapshot: Snapshot, weights: Mapping[str, Mapping[str, int]]) -> Di
     flow = _flow(layout, weights)
     if layout.missing.any() or not layout.demand.any() or flow is None:
         return None
-    mean_ms = _mean_ms(layout, flow)
-    nothing = np.zeros(layout.size)
-    limit = np.where(layout.healthy, _NEAR_SATURATION * layout.saturation, 0.0)
-    best = best_flow(layout, limit, np.zeros_like(flow), nothing)
-    best_ms = None if best.shed.any() else _mean_ms(layout, best.flow)
+    mean_ms, best_ms = _mean_ms(layout, flow), _best_ms(layout)
     if mean_ms is not None and best_ms is not None:
         best_ms = min(best_ms, mean_ms)  # the solver's tolerance is no distance
     return Distance(mean_ms, best_ms)
+
+
+def _best_ms(layout: Layout) -> float | None:
+    """Return the mean of the best split; None where none serves the demand."""
+    limit = np.where(layout.healthy, _NEAR_SATURATION * layout.saturation, 0.0)
+    if layout.demand.sum() >= limit.sum():
+        return None  # known without a solver, which demands far beyond all limits would only strain
+    best = best_flow(layout, limit, np.zeros(len(layout.origin)), np.zeros(layout.size))
+    return None if best.shed.any() else _mean_ms(layout, best.flow)
 
 
 def _flow(layout: Layout, weights: Mapping[str, Mapping[str, int]]) -> Floats | None:

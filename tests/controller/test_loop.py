@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from controller_fakes import ORIGINS, World, broken, raw_config
+from numpy.linalg import LinAlgError
 
 from spillover.clusters import Unauthorized, Unreachable
 from spillover.controller.config import parse_config
@@ -312,6 +313,16 @@ def test_distance_from_the_optimum_is_told_while_every_demand_is_known(spilling:
     spilling.steps(5)
     assert spilling.last_tick["gap"] is None
     assert math.isnan(spilling.metrics.registry.get_sample_value("spillover_gap_ratio") or 0.0)
+
+
+def test_distance_that_cannot_be_computed_ends_no_loop(spilling: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise LinAlgError("singular matrix")
+
+    monkeypatch.setattr("spillover.controller.loop.distance", fail)
+    spilling.step()
+    assert spilling.last_tick["gap"] is None
+    assert spilling.sites["edge1"].weights == DOUBLE
 
 
 def test_status_says_what_is_known_and_wanted_by_site(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -99,3 +100,19 @@ def test_best_is_that_of_the_reference_and_no_decision_is_better(seed: int) -> N
     ):
         # The reference keeps to each site's capacity, which may lie below its saturation.
         assert found.best_ms <= 1.005 * reference.mean_ms
+
+
+@given(
+    demand=st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1e12)), min_size=3, max_size=3),
+    capacity=st.lists(st.floats(1e-3, 1e6), min_size=3, max_size=3),
+    rtt_ms=st.floats(0.0, 1e6),
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_any_demand_has_a_finite_distance_or_none(demand: list[float], capacity: list[float], rtt_ms: float) -> None:
+    names = ("a", "b", "c")
+    sites = {name: Site(name, capacity[place], demand[place]) for place, name in enumerate(names)}
+    links = tuple(Link(origin, peer, rtt_ms) for origin in names for peer in names if origin != peer)
+    found = distance(Snapshot(sites, links), {name: {name: 60, names[0]: 40} for name in names[1:]} | {"a": {"a": 1}})
+    if found is not None:
+        assert all(value is None or math.isfinite(value) for value in (found.mean_ms, found.best_ms, found.gap))
+        assert found.gap is None or found.gap >= 0.0
