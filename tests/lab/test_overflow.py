@@ -136,6 +136,14 @@ def test_a_guest_above_the_grant_goes_to_the_other_peer_and_then_home(client: ht
     assert served["edge1"] == pytest.approx(100 - served["edge2"] - served["cloud"], abs=0)
 
 
+def test_a_peer_that_is_asked_last_is_asked_before_home(client: httpx.Client) -> None:
+    tell("edge1", bucket_rps=0.0, peer_weights={"edge2": 100, "cloud": 0})
+    tell("edge2", grants_rps={"edge1": 0.0, "cloud": float(PLENTY)})
+    effective()
+    served = offer(client, "edge1", rps=20, duration_s=5)
+    assert served["cloud"] >= 95  # but for the tokens that the buckets began with
+
+
 def test_a_grant_is_the_origins_whose_certificate_it_is(client: httpx.Client) -> None:
     tell("edge1", bucket_rps=0.0)
     tell("cloud", bucket_rps=0.0)

@@ -23,6 +23,12 @@ IDEMPOTENT_METHODS = "GET|HEAD|OPTIONS|PUT|DELETE"
 
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,retriable-headers,envoy-ratelimited"
 
+_MOST_DRAWS = 1000
+"""Another peer than those tried is drawn by weight, and one with a weight of 1 beside 100 comes up once in 101.
+
+Istio's five draws would end at the peer that has just refused, and home would get what this one has room for.
+"""
+
 _SPILL_LUA = f"""\
 -- How long the body will be nobody knows. A call of gRPC never says it, and is short or a stream that stays.
 local function streams(headers)
@@ -173,6 +179,7 @@ def attempts(site: OverflowSite) -> Manifest:
             "retry_policy": {
                 "refresh_cluster_on_retry": True,
                 "retriable_headers": [{"name": REFUSED_HEADER, "present_match": True}],
+                "host_selection_retry_max_attempts": _MOST_DRAWS,
                 # A refusal is no sign of trouble to wait for: the next attempt is elsewhere.
                 "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
             },

@@ -68,6 +68,11 @@ def test_there_are_as_many_attempts_as_places_to_try() -> None:
         assert 1 + entry["retries"]["attempts"] == len(order["kept"])
 
 
+def test_a_peer_of_the_least_weight_is_drawn_before_the_draws_are_used_up() -> None:
+    heaviest, lightest = 100, 1
+    assert route(made())["route"]["retry_policy"]["host_selection_retry_max_attempts"] > 2 * heaviest / lightest
+
+
 def test_the_groups_of_the_order_are_those_of_the_route() -> None:
     value = route(made())
     plugin = value["route"]["inline_cluster_specifier_plugin"]["extension"]["typed_config"]["value"]
