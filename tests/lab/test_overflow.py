@@ -35,7 +35,8 @@ def nothing_refused(lead_by: Callable[[str], None]) -> None:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    limits = httpx.Limits(max_connections=400)
+    # A client that closes what is idle would look like a proxy that resets it.
+    limits = httpx.Limits(max_connections=400, keepalive_expiry=600)
     with httpx.Client(headers={"Host": HOST}, timeout=60, trust_env=False, limits=limits) as made:
         yield made
 

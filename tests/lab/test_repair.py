@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 SERVER = [*DOCKER, "exec", "spillover-edge1"]
 KUBELET = "/var/lib/kubelet/config.yaml"
-ROUTES = "workload : Let the proxies lead the clients, or remove what let them"
+ROUTES = "workload : Tell the proxies"
 SETTINGS = "node : Write kubelet's settings"
 RESTART = "node : Restart kubelet"
 
