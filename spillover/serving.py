@@ -50,6 +50,29 @@ class Answer:
 Routes = Mapping[str, Callable[[], Answer]]
 
 
+def probes(alive: Callable[[], bool], not_ready: Callable[[], str], *, stuck: str) -> Routes:
+    """Return /healthz and /readyz of a daemon.
+
+    Parameters
+    ----------
+    alive
+        Whether what must move moves.
+    not_ready
+        Why it is not ready; empty when it is.
+    stuck
+        What is said when it is not alive.
+    """
+
+    def health() -> Answer:
+        return Answer.text(200, "ok") if alive() else Answer.text(503, stuck)
+
+    def ready() -> Answer:
+        why = not_ready()
+        return Answer.text(503, why) if why else Answer.text(200, "ready")
+
+    return {"/healthz": health, "/readyz": ready}
+
+
 def parse_listen(listen: str) -> tuple[str, int]:
     """Split ``host:port``; the port 0 lets the system choose.
 

@@ -24,7 +24,7 @@ from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
 from spillover.controller.sources import dynatrace_reader, prometheus_reader
 from spillover.controller.writer import Writer
-from spillover.serving import Answer, Endpoints, Routes
+from spillover.serving import Answer, Endpoints, Routes, probes
 from spillover.sources.collector import read_collector
 from spillover.sources.fetch import http_client
 
@@ -79,18 +79,12 @@ def new_identity() -> str:
 def routes(controller: Controller, registry: CollectorRegistry) -> Routes:
     """Return what the controller answers, by path."""
 
-    def health() -> Answer:
-        return Answer.text(200, "ok") if controller.alive else Answer.text(503, "the loop does not move")
-
-    def ready() -> Answer:
-        why = controller.not_ready
-        return Answer.text(503, why) if why else Answer.text(200, "ready")
-
     def status() -> Answer:
         known = controller.status
         return Answer.json(503, {"error": "no decision yet"}) if known is None else Answer.json(200, known)
 
-    return {"/healthz": health, "/readyz": ready, "/status": status, "/metrics": lambda: Answer.metrics(registry)}
+    both = probes(lambda: controller.alive, lambda: controller.not_ready, stuck="the loop does not move")
+    return {**both, "/status": status, "/metrics": lambda: Answer.metrics(registry)}
 
 
 def run_controller(

@@ -29,7 +29,7 @@ from spillover.groups.sources import Sources
 from spillover.groups.translation import Means
 from spillover.groups.verdict import InForce, Verdict, judge
 from spillover.model import SpilloverError
-from spillover.serving import Answer, Endpoints, Routes
+from spillover.serving import Answer, Endpoints, Routes, probes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -241,17 +241,8 @@ class GroupService:
 
 def routes(service: GroupService) -> Routes:
     """Return what the daemon answers, by path."""
-
-    def health() -> Answer:
-        return Answer.text(200, "ok") if service.alive else Answer.text(503, "a loop does not move")
-
-    def ready() -> Answer:
-        why = service.not_ready
-        return Answer.text(503, why) if why else Answer.text(200, "ready")
-
     return {
-        "/healthz": health,
-        "/readyz": ready,
+        **probes(lambda: service.alive, lambda: service.not_ready, stuck="a loop does not move"),
         "/status": lambda: Answer.json(200, service.status),
         "/metrics": lambda: Answer.metrics(service.registry),
     }

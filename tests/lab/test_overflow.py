@@ -159,7 +159,6 @@ def test_a_grant_is_the_origins_whose_certificate_it_is(client: httpx.Client) ->
 
 @pytest.mark.parametrize("header", ["x-spillover-spill", "x-spillover-refused"])
 def test_our_headers_from_a_client_are_not_believed(client: httpx.Client, header: str) -> None:
-    effective()
     assert {ask(client, "edge1", headers={header: "1"}) for _ in range(5)} == {("edge1", 200, None)}
 
 
@@ -201,7 +200,6 @@ def test_a_body_too_large_to_be_sent_twice_stays_at_home(client: httpx.Client) -
 
 
 def test_an_answer_of_the_application_is_not_tried_elsewhere(client: httpx.Client) -> None:
-    effective()
     refused = {ask(client, "edge1", method="POST", path="/thumbnail", content=b"no image") for _ in range(3)}
     assert refused == {("edge1", 415, None)}
 
