@@ -52,3 +52,10 @@ def test_numbers_in_force_are_kept() -> None:
 def test_bad_settings_are_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(AnsibleFilterError, match=sentence):
         made("edge1", **changes)
+
+
+def test_classes_that_cannot_be_are_refused_in_a_sentence_and_others_are_counted() -> None:
+    gold = {"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}
+    assert "class_00_gold" in str(made("edge1", application=APPLICATION | {"classes": [gold, {"name": "rest"}]}))
+    with pytest.raises(AnsibleFilterError, match="every class but the last must have a match, got none for 'rest'"):
+        made("edge1", application=APPLICATION | {"classes": [{"name": "rest"}, gold]})

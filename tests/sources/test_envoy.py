@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.envoy import parse_in_flight, parse_replicas, parse_requests_total
+from spillover.sources.envoy import parse_by_class, parse_in_flight, parse_replicas, parse_requests_total
 from spillover.sources.fetch import SourceError
 
 SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
@@ -107,3 +107,21 @@ def test_an_application_without_a_replica_has_none() -> None:
     assert parse_replicas(f"{series} 0\n", SERVICES) == 0
     with pytest.raises(SourceError, match="must be a whole number of 0 or more, got -1"):
         parse_replicas(f"{series} -1\n", SERVICES)
+
+
+CLASSES = """envoy_http_rbac_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 900
+envoy_http_rbac_policy_class_00_gold_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 30
+envoy_http_rbac_policy_class_01_paid_api_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 12
+envoy_http_rbac_policy_class_01_paid_api_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8443"} 7
+envoy_http_rbac_policy_somebody_elses_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 3
+"""
+
+
+def test_classes_are_those_of_the_client_listener_under_their_own_names() -> None:
+    assert parse_by_class(TEXT + CLASSES) == {"gold": 30, "paid-api": 12}
+    assert parse_by_class(TEXT) == {}
+
+
+def test_number_of_a_class_that_cannot_be_is_named() -> None:
+    with pytest.raises(SourceError, match=r"class_00_gold.* must be a whole number of 0 or more, got -30"):
+        parse_by_class(CLASSES.replace(" 30", " -30"))
