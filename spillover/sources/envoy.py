@@ -7,7 +7,8 @@ would oscillate; attempts at upstream clusters would count retries.
 ``envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}`` is how many requests this
 gateway has handed to the site's own application and not got back, its guests' among them.
 
-``envoy_http_rbac_policy_class_00_NAME_shadow_allowed`` of the client listener is how many requests of a class arrived.
+``envoy_http_rbac_policy_class_00_NAME{authz_dry_run_result="allowed"}`` of the client listener is how many requests of
+a class arrived; Istio makes a label of the end of its name, which is ``shadow_allowed`` inside the proxy.
 
 ``envoy_cluster_membership_healthy`` of the same clusters is how many replicas of the application it sends requests to.
 """
@@ -40,7 +41,7 @@ STATS_PATH = (
 
 ACTIVE_METRIC = "envoy_cluster_upstream_rq_active"
 REPLICAS_METRIC = "envoy_cluster_membership_healthy"
-_CLASS_METRIC = re.compile(r"^(envoy_http_rbac_policy_([a-z0-9_]+)_shadow_allowed)\{", re.MULTILINE)
+_CLASS_METRIC = re.compile(r"^(envoy_http_rbac_policy_(class_[a-z0-9_]+))\{", re.MULTILINE)
 
 _LARGEST_COUNT = 2.0**53
 """Above it a double no longer holds every whole number: increments of 1 would be lost, so it cannot be a counter."""

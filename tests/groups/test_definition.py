@@ -154,7 +154,10 @@ def with_classes(*classes: dict[str, Any]) -> dict[str, Any]:
         ({}, "spec.sites: Required value"),
         (with_classes({"name": "Gold"}), "spec.classes[0].name in body should match"),
         (with_classes(GOLD, GOLD), "each class must be named once"),
-        (with_classes({"name": "rest"}, GOLD), "every class but the last must have a match, got none for rest"),
+        (
+            with_classes({"name": "rest"}, GOLD),
+            'spec.classes: Invalid value: "array": every class but the last must have a match',
+        ),
         (with_classes({"name": "a", "match": {}}), "match must have one of header and path"),
         (with_classes({"name": "a", "match": GOLD["match"] | PATH}), "match must have one of header and path"),
         (

@@ -109,12 +109,20 @@ def test_an_application_without_a_replica_has_none() -> None:
         parse_replicas(f"{series} -1\n", SERVICES)
 
 
-CLASSES = """envoy_http_rbac_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 900
-envoy_http_rbac_policy_class_00_gold_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 30
-envoy_http_rbac_policy_class_01_paid_api_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 12
-envoy_http_rbac_policy_class_01_paid_api_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8443"} 7
-envoy_http_rbac_policy_somebody_elses_shadow_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 3
-"""
+def class_series(name: str, value: int, port: int = 8080) -> str:
+    labels = f'authz_dry_run_result="allowed",http_conn_manager_prefix="outbound_0.0.0.0_{port}"'
+    return f"envoy_http_rbac_policy_{name}{{{labels}}} {value}\n"
+
+
+CLASSES = "".join(
+    [
+        'envoy_http_rbac_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 900\n',
+        class_series("class_00_gold", 30),
+        class_series("class_01_paid_api", 12),
+        class_series("class_01_paid_api", 7, port=8443),
+        class_series("somebody_elses", 3),
+    ]
+)
 
 
 def test_classes_are_those_of_the_client_listener_under_their_own_names() -> None:
