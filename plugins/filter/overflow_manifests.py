@@ -105,6 +105,13 @@ def _key(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
+def _plain(value: Any) -> Any:
+    """Return Ansible's lists and mappings, which hold promises of their values, as ones that hold the values."""
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in value}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
 def _manifests(
     site: str,
     sites: Mapping[str, Mapping[str, Any]],
@@ -128,7 +135,7 @@ def _manifests(
         origins=origins,
         protocol=application.get("protocol", "http"),
         proxy_versions=application.get("proxy_versions", ""),
-        classes=parse_classes(application.get("classes", [])),
+        classes=parse_classes(_plain(application.get("classes", []))),
     )
     return overflow.manifests(here, overflow.numbers_for(decision, known[site], origins))
 

@@ -10,6 +10,9 @@ import httpx
 import pytest
 from crowd import Crowd
 from lab_helpers import CLIENT_PORT, HOST, SITES, kubectl, playbook, rolled_out, wait_for
+from telling import PLENTY, effective, tell
+
+from spillover.sources.envoy import STATS_PATH, parse_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,14 +57,13 @@ def rates_rps() -> dict[str, float]:
     return {name: one["demand_rps"] or 0.0 for name, one in at_edge1()["classes"].items()}
 
 
-def counted() -> dict[str, int]:
+def counted() -> dict[str, float]:
     """Requests of each class that edge1's gateway has received."""
     text = kubectl(
         "edge1", "--namespace=istio-system", "exec", "deployment/istio-ingressgateway", "--",
-        "pilot-agent", "request", "GET", "stats?filter=rbac.policy.class_",
+        "pilot-agent", "request", "GET", STATS_PATH.removeprefix("/"),
     )  # fmt: skip
-    lines = [line.rpartition(": ") for line in text.splitlines()]
-    return {name.split(".")[-2].removeprefix("class_")[3:]: int(number) for name, _, number in lines}
+    return parse_by_class(text)
 
 
 def test_each_class_has_the_rate_at_which_it_arrives() -> None:
@@ -75,16 +77,23 @@ def test_each_class_has_the_rate_at_which_it_arrives() -> None:
     assert sum(rates.values()) == pytest.approx(site["demand_rps"])
 
 
-def test_a_request_counts_once_however_often_it_is_tried() -> None:
-    before = counted()
-    with httpx.Client(headers={"Host": HOST}, timeout=30, trust_env=False) as client:
-        url = f"http://{SITES['edge1']['address']}:{CLIENT_PORT}/healthz"
-        for place in range(200):  # more than a bucket holds: some are refused by a peer or by home and tried elsewhere
-            client.get(url, headers=GOLD if place % 4 == 0 else {})
-    grown = {name: number - before.get(name, 0) for name, number in counted().items()}
-    assert grown["gold"] == 50
-    assert grown["rest"] == 150
-
-
 def test_nothing_is_shed_of_any_class_while_there_is_room() -> None:
     assert [one["shed_rps"] for one in at_edge1()["classes"].values()] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.usefixtures("no_controller")
+def test_a_request_counts_once_when_a_peer_has_refused_it_and_another_serves_it() -> None:
+    for site in SITES:
+        tell(site)
+    tell("edge1", bucket_rps=0.0)
+    tell("edge2", grants_rps={"edge1": 0.0, "cloud": float(PLENTY)})
+    effective()
+    before, served = counted(), []
+    with httpx.Client(headers={"Host": HOST}, timeout=30, trust_env=False) as client:
+        url = f"http://{SITES['edge1']['address']}:{CLIENT_PORT}/healthz"
+        for place in range(80):
+            answer = client.get(url, headers=GOLD if place % 4 == 0 else {})
+            served.append(answer.headers["x-served-by"])
+    assert served.count("cloud") >= 70  # half of them after edge2 had refused
+    grown = {name: number - before.get(name, 0) for name, number in counted().items()}
+    assert (grown["gold"], grown["rest"]) == (20, 60)
