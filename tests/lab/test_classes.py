@@ -28,9 +28,9 @@ GOLD = {"x-tier": "gold"}
 _READ = "import urllib.request as request; print(request.urlopen('http://127.0.0.1:8080/status').read().decode())"
 
 
-def stand_up(classes: list[dict[str, Any]]) -> None:
+def stand_up(*arguments: str) -> None:
     for name in ("workload", "controller"):
-        ended = playbook(name, "--extra-vars", json.dumps({"spillover_classes": classes}))
+        ended = playbook(name, *arguments)
         assert ended.returncode == 0, ended.stdout[-3000:]
     rolled_out("cloud", "spillover-system", "deployment/controller")
 
@@ -39,10 +39,10 @@ def stand_up(classes: list[dict[str, Any]]) -> None:
 def counted_apart(lead_by: Callable[[str], None]) -> Iterator[None]:
     lead_by("overflow")
     try:
-        stand_up(CLASSES)
+        stand_up("--extra-vars", json.dumps({"spillover_classes": CLASSES}))
         yield
     finally:
-        stand_up([])
+        stand_up()
 
 
 def at_edge1() -> dict[str, Any]:
