@@ -8,6 +8,7 @@ from ansible.errors import AnsibleFilterError
 
 try:
     from spillover import policies
+    from spillover.classes import parse_classes
     from spillover.meshes import overflow
     from spillover.model import Link, Site, Snapshot, SpilloverError
 except ImportError as error:
@@ -46,7 +47,8 @@ options:
   application:
     description:
       - C(host), the Host header of its requests; C(namespace); C(peer_port), the port of every site's peers' door; and
-        perhaps C(protocol), what it speaks, C(http) or C(grpc), and C(proxy_versions), as C(overflow_support) says.
+        perhaps C(protocol), what it speaks, C(http) or C(grpc), C(proxy_versions), as C(overflow_support) says, and
+        C(classes), the classes of requests that are counted apart.
     type: dict
     required: true
   in_force:
@@ -103,6 +105,13 @@ def _key(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
+def _plain(value: Any) -> Any:
+    """Return Ansible's lists and mappings, which hold promises of their values, as ones that hold the values."""
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in value}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
 def _manifests(
     site: str,
     sites: Mapping[str, Mapping[str, Any]],
@@ -126,6 +135,7 @@ def _manifests(
         origins=origins,
         protocol=application.get("protocol", "http"),
         proxy_versions=application.get("proxy_versions", ""),
+        classes=parse_classes(_plain(application.get("classes", []))),
     )
     return overflow.manifests(here, overflow.numbers_for(decision, known[site], origins))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class SiteCount:
         Requests at the site's own application, of clients and of guests; None when the gateways do not say.
     replicas : int, optional
         Replicas of the application that the gateways send requests to; None when they do not say.
+    by_class : mapping of str to float
+        Requests of each class since the collector started; empty when the gateways do not tell classes apart.
     """
 
     requests_total: float
@@ -35,6 +38,7 @@ class SiteCount:
     gateways: int
     in_flight: float | None = None
     replicas: int | None = None
+    by_class: Mapping[str, float] = field(default_factory=dict)
 
 
 class GatewayCounter:
@@ -69,3 +73,23 @@ class GatewayCounter:
             self._continuous_since_s = at_s
         self._last = dict(readings)
         return SiteCount(self._requests_total, at_s, self._continuous_since_s, len(readings))
+
+
+class ClassCounter:
+    """Sums the increments of each pod by class, as `GatewayCounter` does.
+
+    A class that a known pod did not name before had no request there yet.
+    """
+
+    def __init__(self) -> None:
+        self._total: dict[str, float] = defaultdict(float)
+        self._last: dict[str, Mapping[str, float]] = {}
+
+    def add(self, readings: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Take one complete reading of all pods, by address and class; return the sum by class."""
+        for pod, counted in readings.items():
+            before = self._last.get(pod, counted)
+            for name, value in counted.items():
+                self._total[name] += max(0.0, value - before.get(name, 0.0))
+        self._last = dict(readings)
+        return dict(self._total)

@@ -17,6 +17,7 @@ from spillover.sources.envoy import (
     STATS_PATH,
     STATS_PORT,
     GatewayStats,
+    parse_by_class,
     parse_in_flight,
     parse_replicas,
     parse_requests_total,
@@ -98,6 +99,7 @@ def read_gateway(client: httpx.Client, address: str, settings: CollectorSettings
         parse_requests_total(text, settings.conn_manager_prefix),
         parse_in_flight(text, settings.services),
         parse_replicas(text, settings.services),
+        parse_by_class(text, settings.conn_manager_prefix),
     )
 
 
@@ -170,6 +172,7 @@ def _document(site: str, count: SiteCount, age_s: float) -> dict[str, object]:
     return {
         "site": site,
         "requests_total": count.requests_total,
+        "requests_by_class": count.by_class,
         "sampled_at_s": count.sampled_at_s,
         "gateways": count.gateways,
         "in_flight": count.in_flight,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spillover import policies
+from spillover.classes import Classes  # noqa: TC001  pydantic reads the annotation
 from spillover.controller.leadership import LeaseTimes
 from spillover.controller.sources import DynatraceConfig, PrometheusConfig  # noqa: TC001  pydantic reads the annotation
 from spillover.model import Link, Settings, SpilloverError
@@ -197,6 +198,8 @@ class ControllerConfig(Strict):
         What the weights of a VirtualService sum to.
     leadership
         How one of several controllers is chosen; null for a controller that is alone.
+    classes
+        Classes of requests, the most important first: the least important is shed first.
     sites, links, settings
         See there.
     """
@@ -208,6 +211,7 @@ class ControllerConfig(Strict):
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     settings: PolicySettings = PolicySettings()
     leadership: LeadershipConfig | None = None
+    classes: Classes = ()
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
     links: tuple[LinkConfig, ...] = ()
 
@@ -287,13 +291,18 @@ class ControllerConfig(Strict):
         """How long a decision waits for the slowest API server."""
         return min(_LONGEST_DEADLINE_S, _DEADLINE_SHARE * self.period_s)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, the most important first."""
+        return tuple(one.name for one in self.classes)
+
     def model_links(self) -> tuple[Link, ...]:
         """Return the links as the policies know them."""
         return tuple(Link(link.origin, link.peer, link.rtt_ms, link.cost) for link in self.links)
 
     def model_settings(self) -> Settings:
         """Return the settings as the policies know them."""
-        return Settings(period_s=self.period_s, **self.settings.model_dump())
+        return Settings(period_s=self.period_s, classes=self.class_names, **self.settings.model_dump())
 
 
 def load_config(path: Path) -> ControllerConfig:

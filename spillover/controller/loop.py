@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover import policies
 from spillover.controller.snapshot import SiteView, build_snapshot
-from spillover.controller.status import status_document
+from spillover.controller.status import by_site_and_class, status_document
 from spillover.controller.writer import Report
 from spillover.model import SpilloverError
 from spillover.policies.distance import Distance, distance
@@ -94,6 +94,7 @@ class Controller:
         self._ticked = False
         self._saturated: bool | None = None
         self._snapshot: Snapshot | None = None
+        self._shed: Mapping[str, Mapping[str, float]] = {}
         self._status: dict[str, Any] | None = None
         self._sites = {
             name: _SiteState(DemandWindow(config.site_window_s(name), config.site_interval_s(name)))
@@ -165,7 +166,10 @@ class Controller:
         self._edges.metrics.compared(gap)
         now_s = self._edges.wall_clock()
         weights = {name: site.weights for name, site in self._sites.items()}
-        self._status = status_document(self._config, views, weights, reasons, found, time_s=now_s, leads=leads)
+        classes = by_site_and_class(self._config, views, self._shed)
+        self._status = status_document(
+            self._config, views, weights, reasons, found, classes=classes, time_s=now_s, leads=leads
+        )
         fields: dict[str, Any] = {
             "time": now_s,
             "leading": leads,
@@ -180,6 +184,9 @@ class Controller:
         }
         if numbers := self._mode.described(self._wanted()):
             fields["numbers"] = numbers
+        if classes:
+            fields["classes"] = classes
+            self._edges.metrics.told_apart(classes)
         self._edges.log("tick", fields)
 
     def retry(self) -> None:
@@ -233,12 +240,13 @@ class Controller:
         """Ask the policy, keep what was wanted where demand is missing, and return the reasons by origin."""
         self._saturated = None
         self._snapshot = None
+        self._shed = {}
         try:
             snapshot = build_snapshot(self._config, views, running_s=now_s - self._started_s)
             decision, self._policy_state = self._decide(snapshot, self._policy_state, total=self._config.total)
         except SpilloverError as error:
             return dict.fromkeys(self._sites, f"held: {error}")
-        self._saturated = decision.saturated
+        self._saturated, self._shed = decision.saturated, decision.shed_by_class_rps
         reasons = {}
         for origin, site in self._sites.items():
             # Once the policy counts the sample as missing too, it holds by itself, without the peers that are dead.

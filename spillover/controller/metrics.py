@@ -35,6 +35,15 @@ class ControllerMetrics:
         )
         self._age = Gauge("spillover_sample_age_seconds", "Age of the newest sample", ["site"], registry=registry)
         self._weight = Gauge("spillover_weight", "Weight that is wanted", ["origin", "destination"], registry=registry)
+        self._class_demand = Gauge(
+            "spillover_demand_by_class_rps", "Demand of a class; NaN is missing", ["site", "class"], registry=registry
+        )
+        self._class_shed = Gauge(
+            "spillover_shed_by_class_rps",
+            "What the decision refuses of a class",
+            ["origin", "class"],
+            registry=registry,
+        )
         self._gap = Gauge(
             "spillover_gap_ratio",
             "Predicted mean latency of the weights above that of the best split, relative; NaN is unknown",
@@ -63,6 +72,14 @@ class ControllerMetrics:
         """Show the demand of a site."""
         self._demand.labels(site).set(_NAN if demand.demand_rps is None else demand.demand_rps)
         self._age.labels(site).set(_NAN if demand.age_s is None else demand.age_s)
+
+    def told_apart(self, sites: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:
+        """Show what arrives and what is shed at each site, by class."""
+        for site, classes in sites.items():
+            for name, rates in classes.items():
+                for gauge, kind in ((self._class_demand, "demand_rps"), (self._class_shed, "shed_rps")):
+                    rate_rps = rates[kind]
+                    gauge.labels(site, name).set(_NAN if rate_rps is None else rate_rps)
 
     def wanted(self, origin: str, weights: Mapping[str, int]) -> None:
         """Show the weights that an origin should have."""

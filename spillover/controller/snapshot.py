@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spillover.model import Site, Snapshot
+from spillover.sources.demand import by_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,10 +63,11 @@ def build_snapshot(config: ControllerConfig, views: Mapping[str, SiteView], *, r
     for name, site in config.sites.items():
         view, capacity_rps = views[name], site.capacity_rpm / 60.0
         known_rps = view.demand.demand_rps if view.demand.demand_rps is not None else view.demand.last_rps
+        demand_rps = capacity_rps if known_rps is None else known_rps
         sites[name] = Site(
             name=name,
             capacity_rps=capacity_rps,
-            demand_rps=capacity_rps if known_rps is None else known_rps,
+            demand_rps=by_class(demand_rps, view.demand.shares, config.class_names) if config.classes else demand_rps,
             servers=site.servers,
             service_ms=site.service_ms,
             queue=0.0 if view.in_flight is None else max(0.0, view.in_flight - site.servers),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from spillover.classes import Classes  # noqa: TC001  pydantic reads the annotation
 from spillover.model import SpilloverError
 from spillover.validation import Strict, parse
 
@@ -141,6 +142,7 @@ class GroupSpec(_Part):
     limits: LimitsSpec = LimitsSpec()
     cost_weight_ms: float = 0.0
     on_missing: Literal["hold", "static"] = "hold"
+    classes: Classes = ()
     sites: Annotated[tuple[SiteSpec, ...], Field(min_length=1)]
     links: tuple[LinkSpec, ...] = ()
 

@@ -81,6 +81,7 @@ def translate(spec: GroupSpec, means: Means) -> ControllerConfig:
             "cost_weight_ms": spec.cost_weight_ms,
             "on_missing": spec.on_missing,
         },
+        "classes": [one.model_dump() for one in spec.classes],
         "sites": {site.name: _site(site, spec, means) for site in spec.sites},
         "links": [
             {"from": link.origin, "to": link.peer, "rtt_ms": link.rtt_ms, "cost": link.cost} for link in spec.links

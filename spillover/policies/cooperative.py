@@ -97,7 +97,9 @@ def _reasons(layout: Layout, bounds: Limits, best: Best, chosen: Steady, price: 
     dearest = np.full(layout.size, -np.inf)
     np.maximum.at(dearest, layout.origin, there)
     why = []
+    classes = best.parts.by_class(layout, best.part_shed)
     rows = zip(
+        layout.names,
         (1000.0 * dearest).tolist(),
         best.shed.tolist(),
         bounds.held.tolist(),
@@ -106,10 +108,11 @@ def _reasons(layout: Layout, bounds: Limits, best: Best, chosen: Steady, price: 
         bounds.returning.tolist(),
         strict=True,
     )
-    for cost, shed, missing, held, backlog, returning in rows:
+    for name, cost, shed, missing, held, backlog, returning in rows:
         words = [f"marginal cost {cost:.0f} ms"] if np.isfinite(cost) else []
         if shed > 0.0:
-            words.append(f"{shed:.1f} rps shed, every reachable site is full")
+            parts = ", ".join(f"{rate:.1f} of {one}" for one, rate in classes.get(name, {}).items() if rate > 0.0)
+            words.append(f"{shed:.1f} rps shed{f' ({parts})' if parts else ''}, every reachable site is full")
         if missing:
             words.append("its sample is missing, the last split is held")
         elif held:

@@ -72,7 +72,11 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
     gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
     replicas = _whole(answer, "replicas") if answer.get("replicas") is not None else None
-    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas)
+    counted = answer.get("requests_by_class") or {}
+    if not isinstance(counted, dict):
+        raise SourceError(f"requests_by_class must be an object, got {str(counted)[:40]!r}")
+    by_class = {name: _number(counted, name) for name in counted}
+    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas, by_class=by_class)
 
 
 def _number(answer: dict[str, Any], name: str) -> float:

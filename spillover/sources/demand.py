@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from spillover.model import SpilloverError
 from spillover.sources.fetch import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 STALE_INTERVALS = 3
 """A sample older than this many sampling intervals is missing."""
@@ -38,6 +42,8 @@ class CounterSample:
         Gateway pods of the site.
     replicas : int, optional
         Replicas of the application; None when nobody counts them.
+    by_class : mapping of str to float
+        Requests by class, counters that only grow; empty when nobody tells classes apart.
 
     Raises
     ------
@@ -52,12 +58,16 @@ class CounterSample:
     in_flight: float | None = None
     gateways: int = 1
     replicas: int | None = None
+    by_class: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{name} must be a finite number of 0 or more, got {value!r}")
+        for name, value in self.by_class.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise SourceError(f"by_class.{name} must be a finite number of 0 or more, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +84,32 @@ class Demand:
         Age of the newest sample; None before the first.
     reason : str
         Why the demand is missing; empty when it is not.
+    shares : mapping of str to float
+        Share of each class in the last demand that was known; empty when nothing was told apart.
     """
 
     demand_rps: float | None
     last_rps: float | None
     age_s: float | None
     reason: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+def by_class(rate_rps: float, shares: Mapping[str, float], classes: Sequence[str]) -> dict[str, float]:
+    """Divide a rate among classes: the last one has what belongs to none, and all together make up the rate.
+
+    Parameters
+    ----------
+    rate_rps
+        Requests per second, 0 or more.
+    shares
+        By class, summing to at most 1; of a class that is not asked for, they are the last one's.
+    classes
+        Names, at least one.
+    """
+    *others, last = classes
+    rates = {name: rate_rps * shares.get(name, 0.0) for name in others}
+    return rates | {last: max(0.0, rate_rps - math.fsum(rates.values()))}
 
 
 class DemandWindow:
@@ -103,6 +133,7 @@ class DemandWindow:
         self._samples: deque[CounterSample] = deque()
         self._newest_at_s = 0.0
         self._last_rps: float | None = None
+        self._shares: Mapping[str, float] = {}
 
     def add(self, sample: CounterSample, now_s: float) -> None:
         """Take a sample that arrived at ``now_s`` on the reader's monotonic clock.
@@ -126,14 +157,19 @@ class DemandWindow:
         age_s = max(0.0, now_s - self._newest_at_s)
         if age_s > STALE_INTERVALS * self._interval_s:
             limit_s = STALE_INTERVALS * self._interval_s
-            return Demand(None, self._last_rps, age_s, f"the newest sample is {age_s:.1f} s old, above {limit_s:g} s")
-        rate_rps = self._rate_rps()
-        if rate_rps is None:
-            return Demand(None, self._last_rps, age_s, "only one sample since the counter began")
-        self._last_rps = rate_rps
-        return Demand(rate_rps, rate_rps, age_s)
+            return self._missing(age_s, f"the newest sample is {age_s:.1f} s old, above {limit_s:g} s")
+        ends = self._ends()
+        if ends is None:
+            return self._missing(age_s, "only one sample since the counter began")
+        first, last = ends
+        rate_rps = (last.requests_total - first.requests_total) / (last.sampled_at_s - first.sampled_at_s)
+        self._last_rps, self._shares = rate_rps, _shares(first.by_class, last.by_class)
+        return Demand(rate_rps, rate_rps, age_s, shares=self._shares)
 
-    def _rate_rps(self) -> float | None:
+    def _missing(self, age_s: float, reason: str) -> Demand:
+        return Demand(None, self._last_rps, age_s, reason, self._shares)
+
+    def _ends(self) -> tuple[CounterSample, CounterSample] | None:
         *earlier, last = self._samples
         target_s = last.sampled_at_s - self._window_s
         first = min(earlier, key=lambda sample: abs(sample.sampled_at_s - target_s), default=last)
@@ -141,7 +177,7 @@ class DemandWindow:
         # Two reads in quick succession hold too few arrivals to tell a rate from.
         if span_s < self._interval_s / 2:
             return None
-        return (last.requests_total - first.requests_total) / span_s
+        return first, last
 
     def _forget(self) -> None:
         """Drop what no later window can begin at, but always keep one sample beyond it."""
@@ -154,3 +190,9 @@ def _continues(before: CounterSample, after: CounterSample) -> bool:
     if after.sampled_at_s < before.sampled_at_s or after.requests_total < before.requests_total:
         return False
     return after.continuous_since_s is None or after.continuous_since_s <= before.sampled_at_s
+
+
+def _shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    grown = {name: max(0.0, value - before.get(name, 0.0)) for name, value in after.items()}
+    whole = math.fsum(grown.values())
+    return {name: value / whole for name, value in grown.items()} if whole > 0 else {}

@@ -7,17 +7,22 @@ would oscillate; attempts at upstream clusters would count retries.
 ``envoy_cluster_upstream_rq_active{cluster_name="outbound|80||app.apps.svc.cluster.local"}`` is how many requests this
 gateway has handed to the site's own application and not got back, its guests' among them.
 
+``envoy_http_rbac_policy_class_00_NAME{authz_dry_run_result="allowed"}`` of the client listener is how many requests of
+a class arrived; Istio makes a label of the end of its name, which is ``shadow_allowed`` inside the proxy.
+
 ``envoy_cluster_membership_healthy`` of the same clusters is how many replicas of the application it sends requests to.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from spillover.classes import counted_class
 from spillover.sources.fetch import SourceError
 
 if TYPE_CHECKING:
@@ -29,11 +34,14 @@ CLIENT_LISTENER = "outbound_0.0.0.0_8080"
 """Name that Istio gives to the connection manager of a gateway's listener on port 8080."""
 
 STATS_PORT = 15090
-STATS_PATH = "/stats/prometheus?filter=downstream_rq_total|outbound.*(upstream_rq_active|membership_healthy)"
+STATS_PATH = (
+    "/stats/prometheus?filter=downstream_rq_total|policy.class_|outbound.*(upstream_rq_active|membership_healthy)"
+)
 """Envoy leaves out every statistic whose name lacks the filter: a gateway with many clusters answers in kilobytes."""
 
 ACTIVE_METRIC = "envoy_cluster_upstream_rq_active"
 REPLICAS_METRIC = "envoy_cluster_membership_healthy"
+_CLASS_METRIC = re.compile(r"^(envoy_http_rbac_policy_(class_[a-z0-9_]+))\{", re.MULTILINE)
 
 _LARGEST_COUNT = 2.0**53
 """Above it a double no longer holds every whole number: increments of 1 would be lost, so it cannot be a counter."""
@@ -51,11 +59,14 @@ class GatewayStats:
         Requests that it has handed to the site's own application and not got back; None when it does not say.
     replicas : int, optional
         Replicas of the application that it sends requests to; None when it does not say.
+    by_class : mapping of str to float
+        Requests of each class that it has received; a class of which none has come yet may be absent.
     """
 
     requests_total: float
     in_flight: float | None = None
     replicas: int | None = None
+    by_class: Mapping[str, float] = field(default_factory=dict)
 
 
 def parse_requests_total(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> float:
@@ -130,6 +141,30 @@ def parse_replicas(text: str, services: Collection[str]) -> int | None:
     """
     values = _of_services(text, REPLICAS_METRIC, services)
     return int(max(values)) if values else None
+
+
+def parse_by_class(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> dict[str, float]:
+    """Return the requests that the client listener has received, by class; empty when it does not tell classes apart.
+
+    Parameters
+    ----------
+    text
+        Body of /stats/prometheus.
+    conn_manager_prefix
+        As for `parse_requests_total`.
+
+    Raises
+    ------
+    SourceError
+        If a value is one that no counter can have.
+    """
+    counted: dict[str, float] = {}
+    for metric, counter in sorted(set(_CLASS_METRIC.findall(text))):
+        name = counted_class(counter)
+        values = [value for labels, value in _samples(text, metric) if _fits(labels, conn_manager_prefix)]
+        if name is not None and values:
+            counted[name] = counted.get(name, 0.0) + sum(_count(value, metric) for value in values)
+    return counted
 
 
 def _of_services(text: str, metric: str, services: Collection[str]) -> list[float]:

@@ -84,6 +84,16 @@ def test_counter_grows_with_the_gateway(running: Running) -> None:
     assert after["continuous_since_s"] == before["continuous_since_s"]
 
 
+def test_requests_are_counted_by_class_beside_the_total(running: Running) -> None:
+    gold = (
+        "envoy_http_rbac_policy_class_00_gold"
+        '{authz_dry_run_result="allowed",http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
+    )
+    assert running.demand()["requests_by_class"] == {}
+    running.serve(f"{SERIES} 1024\n{gold} 6\n")
+    assert running.demand()["requests_by_class"] == {"gold": 6}
+
+
 def test_gateway_in_trouble_shows_as_age(running: Running) -> None:
     before = running.demand()
     running.serve("no healthy upstream", status=503)

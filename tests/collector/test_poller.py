@@ -19,6 +19,7 @@ class Gateways:
         self.values: dict[str, float | SourceError] = {"a": 100.0}
         self.in_flight: dict[str, float] = {}
         self.replicas: dict[str, int] = {}
+        self.by_class: dict[str, dict[str, float]] = {}
         self.reads = 0
 
     def read(self, address: str) -> GatewayStats:
@@ -26,7 +27,9 @@ class Gateways:
         value = self.values[address]
         if isinstance(value, SourceError):
             raise value
-        return GatewayStats(value, self.in_flight.get(address), self.replicas.get(address))
+        return GatewayStats(
+            value, self.in_flight.get(address), self.replicas.get(address), self.by_class.get(address, {})
+        )
 
 
 @pytest.fixture
@@ -127,3 +130,13 @@ def test_a_gateway_that_has_not_heard_of_the_replicas_yet_hides_none(poller: Gat
     count = poller.reading(0.1).count
     assert count is not None
     assert count.replicas == 2
+
+
+def test_classes_are_summed_over_the_gateways(poller: GatewayPoller, gateways: Gateways) -> None:
+    gateways.values["b"] = 5.0
+    poller.reading(0.1)
+    gateways.by_class = {"a": {"gold": 3.0}, "b": {"gold": 4.0, "rest": 1.0}}
+    gateways.now_s += 1.0
+    count = poller.reading(0.1).count
+    assert count is not None
+    assert count.by_class == {"gold": 7.0, "rest": 1.0}

@@ -91,6 +91,7 @@ class FakeSite:
     rate_rps: float = 5.0
     sample_error: Exception | None = None
     broken_value: float | None = None
+    shares: dict[str, float] = field(default_factory=dict)
     api_error: Exception | None = None
     in_flight: float | None = None
     gateways: int = 1
@@ -171,7 +172,12 @@ class FakeSite:
             raise self.sample_error
         value = self.requests_total if self.broken_value is None else self.broken_value
         return CounterSample(
-            value, self.sampled_at_s, in_flight=self.in_flight, gateways=self.gateways, replicas=self.replicas
+            value,
+            self.sampled_at_s,
+            in_flight=self.in_flight,
+            gateways=self.gateways,
+            replicas=self.replicas,
+            by_class={name: share * value for name, share in self.shares.items()},
         )
 
     def edit(self, weights: Mapping[str, int]) -> None:

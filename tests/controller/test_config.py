@@ -262,3 +262,13 @@ def test_every_setting_of_a_source_is_documented_with_its_default(model: type[Ba
         given = rows[name].strip().strip("`")
         default = field.get_default(call_default_factory=True)
         assert (yaml.safe_load(given) if given else None) == (None if field.is_required() else default), name
+
+
+def test_classes_are_the_policys_in_their_order(tmp_path: Path) -> None:
+    gold = {"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}
+    assert parse_config(raw_config(tmp_path, classes=[gold, {"name": "rest"}])).model_settings().classes == (
+        "gold",
+        "rest",
+    )
+    with pytest.raises(SpilloverError, match="every class but the last must have a match, got none for 'rest'"):
+        parse_config(raw_config(tmp_path, classes=[{"name": "rest"}, gold]))

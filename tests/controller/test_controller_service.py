@@ -31,6 +31,7 @@ class Collectors:
 
     def __init__(self, server: HTTPServer) -> None:
         self.hang_s = dict.fromkeys(SITES, 0.0)
+        self.shares: dict[str, float] = {}
         self.began_s = time.monotonic()
         for site in SITES:
             server.expect_request(f"/{site}/demand").respond_with_handler(self._handler(site))
@@ -41,6 +42,7 @@ class Collectors:
             elapsed_s = time.monotonic() - self.began_s
             total = (20.0 if site == "edge1" else 5.0) * elapsed_s
             body = {"site": site, "requests_total": total, "sampled_at_s": 1e9 + elapsed_s, "age_s": 0.0}
+            body["requests_by_class"] = {name: share * total for name, share in self.shares.items()}
             return Response(httpx.Response(200, json=body | {"gateways": 1}).content)
 
         return answer
@@ -137,6 +139,21 @@ def test_daemon_becomes_ready_and_spills(daemon: Daemon) -> None:
         "spillover_tick_duration",
     ):
         assert name in metrics
+
+
+def test_status_has_the_demand_of_each_class_as_the_collectors_count_it(
+    collectors: Collectors, threaded: HTTPServer, tmp_path: Path
+) -> None:
+    collectors.shares = {"gold": 0.25, "rest": 0.75}
+    match = {"header": {"name": "x-tier", "exact": "gold"}}
+    raw = raw_config(tmp_path, window_s=0.4, period_s=0.4, classes=[{"name": "gold", "match": match}, {"name": "rest"}])
+    with running(Daemon(with_collectors(raw, threaded))) as daemon:
+        daemon.wait_for("/readyz", 200)
+        wait_for(lambda: daemon.get("/status").json()["sites"]["edge1"]["demand_rps"] is not None)
+        edge1 = daemon.get("/status").json()["sites"]["edge1"]
+        rates = {name: one["demand_rps"] for name, one in edge1["classes"].items()}
+        assert rates == pytest.approx({"gold": edge1["demand_rps"] / 4, "rest": 3 * edge1["demand_rps"] / 4})
+        assert 'spillover_demand_by_class_rps{class="gold",site="edge1"}' in daemon.get("/metrics").text
 
 
 def test_site_with_a_prometheus_spills_like_the_others(

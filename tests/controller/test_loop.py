@@ -385,3 +385,40 @@ def test_status_is_answered_once_there_is_a_decision(world: World) -> None:
     assert (status().status, json.loads(status().body)) == (503, {"error": "no decision yet"})
     world.step()
     assert (status().status, json.loads(status().body)) == (200, world.controller.status)
+
+
+CLASSES = [{"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}, {"name": "rest"}]
+
+
+def test_what_exceeds_all_sites_is_shed_from_the_least_important_class_and_told(tmp_path: Path) -> None:
+    world = World.at(tmp_path, policy="cooperative", classes=CLASSES)
+    world.sites["edge1"].rate_rps = 60.0
+    world.sites["edge1"].shares = {"gold": 0.5, "rest": 0.5}
+    world.steps(5)
+    told = world.last_tick["classes"]["edge1"]
+    assert {name: rates["demand_rps"] for name, rates in told.items()} == pytest.approx({"gold": 30.0, "rest": 30.0})
+    assert told["gold"]["shed_rps"] == pytest.approx(0.0, abs=1e-3)
+    assert told["rest"]["shed_rps"] > 10.0
+    assert (
+        f"({told['rest']['shed_rps']:.1f} of rest), every reachable site is full" in world.last_tick["reasons"]["edge1"]
+    )
+    assert world.controller.status is not None
+    assert world.controller.status["sites"]["edge1"]["classes"] == told
+    values = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in world.metrics.registry.collect()
+        for sample in family.samples
+    }
+    assert values["spillover_demand_by_class_rps", "edge1", "gold"] == pytest.approx(30.0)
+    assert values["spillover_shed_by_class_rps", "edge1", "rest"] == told["rest"]["shed_rps"]
+
+
+def test_rates_of_the_classes_are_missing_where_the_demand_is(tmp_path: Path) -> None:
+    world = World.at(tmp_path, policy="cooperative", classes=CLASSES)
+    world.sites["edge1"].shares = {"gold": 0.5, "rest": 0.5}
+    world.steps(3)
+    world.sites["edge1"].sample_error = broken()
+    world.steps(5)
+    told = world.last_tick["classes"]
+    assert [rates["demand_rps"] for rates in told["edge1"].values()] == [None, None]
+    assert [rates["demand_rps"] for rates in told["edge2"].values()] == pytest.approx([0.0, 5.0])

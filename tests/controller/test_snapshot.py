@@ -24,3 +24,17 @@ def test_sample_of_a_slow_source_is_missing_after_three_of_its_own_intervals(
     snapshot = build_snapshot(parse_config(raw), views, running_s=0.0)
     assert snapshot.is_missing("edge1") == missing
     assert snapshot.is_missing("edge2") == (age_s > 3.0)
+
+
+def test_demand_is_told_by_class_also_of_a_site_that_tells_none_apart(tmp_path: Path) -> None:
+    gold = {"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}
+    config = parse_config(raw_config(tmp_path, classes=[gold, {"name": "rest"}]))
+    views = {name: SiteView(Demand(8.0, 8.0, 1.0)) for name in SITES}
+    views["edge1"] = SiteView(Demand(8.0, 8.0, 1.0, shares={"gold": 0.25, "rest": 0.75}))
+    views["edge2"] = SiteView(Demand(None, 4.0, 1.0, "silent", {"gold": 0.5, "rest": 0.5}))
+    sites = build_snapshot(config, views, running_s=0.0).sites
+    assert {name: site.demand_rps for name, site in sites.items()} == {
+        "edge1": {"gold": 2.0, "rest": 6.0},
+        "edge2": {"gold": 2.0, "rest": 2.0},
+        "cloud": {"gold": 0.0, "rest": 8.0},
+    }

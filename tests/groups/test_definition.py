@@ -82,6 +82,14 @@ def with_site(index: int, **changes: Any) -> dict[str, Any]:
     return spec
 
 
+GOLD: dict[str, Any] = {"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}
+PATH = {"path": {"prefix": "/batch/"}}
+
+
+def with_classes(*classes: dict[str, Any]) -> dict[str, Any]:
+    return raw_spec(classes=list(classes))
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
@@ -144,6 +152,28 @@ def with_site(index: int, **changes: Any) -> dict[str, Any]:
             "in weights mode each service must have a destination",
         ),
         ({}, "spec.sites: Required value"),
+        (with_classes({"name": "Gold"}), "spec.classes[0].name in body should match"),
+        (with_classes(GOLD, GOLD), "each class must be named once"),
+        (
+            with_classes({"name": "rest"}, GOLD),
+            'spec.classes: Invalid value: "array": every class but the last must have a match',
+        ),
+        (with_classes({"name": "a", "match": {}}), "match must have one of header and path"),
+        (with_classes({"name": "a", "match": GOLD["match"] | PATH}), "match must have one of header and path"),
+        (
+            with_classes({"name": "a", "match": {"header": {"name": "x-tier"}}}),
+            "header x-tier must have one of exact and prefix",
+        ),
+        (
+            with_classes({"name": "a", "match": {"header": {"name": ":path", "exact": "/"}}}),
+            "spec.classes[0].match.header.name in body should match",
+        ),
+        (with_classes({"name": "a", "match": {"path": {}}}), "spec.classes[0].match.path.prefix: Required value"),
+        (
+            with_classes({"name": "a", "match": {"path": {"prefix": "batch"}}}),
+            "spec.classes[0].match.path.prefix in body should match",
+        ),
+        (with_classes(*(17 * [GOLD])), "spec.classes: Too many: 17: must have at most 16 items"),
     ],
 )
 def test_a_bad_spec_is_refused_with_a_sentence(
@@ -161,6 +191,16 @@ def test_the_largest_group_is_within_the_cost_of_the_rules(apiserver: ApiServer,
     links = [{"from": origin, "to": peer, "destination": "d"} for origin in names for peer in names if origin != peer]
     answer = post(apiserver, namespace, raw_spec(mode="weights", sites=sites, links=links[-512:]))
     assert answer.status_code == 201, answer.text
+
+
+def test_classes_are_taken_in_their_order_and_the_most_are_within_the_cost(
+    apiserver: ApiServer, namespace: str
+) -> None:
+    many = [GOLD | {"name": f"{place:02d}{'x' * 61}"} for place in range(13)]
+    answer = post(apiserver, namespace, with_classes(GOLD, {"name": "batch", "match": PATH}, *many, {"name": "rest"}))
+    assert answer.status_code == 201, answer.text
+    names = translate(parse_spec(answer.json()["spec"]), MEANS).class_names
+    assert names == ("gold", "batch", *(one["name"] for one in many), "rest")
 
 
 def test_an_unknown_field_does_not_get_in(apiserver: ApiServer, namespace: str) -> None:

@@ -166,3 +166,11 @@ def test_different_applications_of_one_server_share_a_claim_only_by_name(one: Gr
     servers = dict.fromkeys(SITES, "https://10.0.0.1")
     names = {site.name for site in one.sites} & {site.name for site in other.sites}
     assert bool(claims(one, servers) & claims(other, servers)) == bool(names)
+
+
+def test_classes_are_as_in_a_file() -> None:
+    classes = [{"name": "batch", "match": {"path": {"prefix": "/batch/"}}}, {"name": "rest"}]
+    given_classes = parse_config({"classes": classes, "sites": {"a": {"capacity_rpm": 1, "collector_url": "http://a"}}})
+    assert translate(parse_spec(raw_spec(classes=classes)), MEANS).classes == given_classes.classes
+    with pytest.raises(SpilloverError, match="spec: classes: each class must be named once, got 'batch' twice"):
+        parse_spec(raw_spec(classes=[classes[0], classes[0]]))

@@ -13,6 +13,7 @@ import httpx
 from lab_helpers import CLIENT_PORT, HOST, SITES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _MOST_AT_ONCE = 200
@@ -43,13 +44,19 @@ class Crowd:
         How many a second.
     timeout_s
         How long a client waits.
+    headers
+        Sent beside the host.
     """
 
-    def __init__(self, origin: str, rps: float, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, origin: str, rps: float, timeout_s: float = 10.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._url = f"http://{SITES[origin]['address']}:{CLIENT_PORT}/healthz"
         self._interval_s = 1.0 / rps
         limits = httpx.Limits(max_connections=_MOST_AT_ONCE)
-        self._client = httpx.Client(headers={"Host": HOST}, timeout=timeout_s, trust_env=False, limits=limits)
+        self._client = httpx.Client(
+            headers={"Host": HOST} | dict(headers or {}), timeout=timeout_s, trust_env=False, limits=limits
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send, name=f"crowd at {origin}")
         self.requests: list[Request] = []

@@ -3,11 +3,14 @@ from __future__ import annotations
 import copy
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 overflow_manifests = runpy.run_path(str(ROOT / "plugins/filter/overflow_manifests.py"))["overflow_manifests"]
@@ -52,3 +55,22 @@ def test_numbers_in_force_are_kept() -> None:
 def test_bad_settings_are_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(AnsibleFilterError, match=sentence):
         made("edge1", **changes)
+
+
+def test_classes_that_cannot_be_are_refused_in_a_sentence_and_others_are_counted() -> None:
+    gold = {"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}
+    assert "class_00_gold" in str(made("edge1", application=APPLICATION | {"classes": [gold, {"name": "rest"}]}))
+    with pytest.raises(AnsibleFilterError, match="every class but the last must have a match, got none for 'rest'"):
+        made("edge1", application=APPLICATION | {"classes": [{"name": "rest"}, gold]})
+
+
+class Lazy(list[Any]):
+    """As Ansible hands out a list: what it stores is a promise, and only who iterates gets the values."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return (promise() for promise in super().__iter__())
+
+
+def test_classes_are_read_as_ansible_hands_them_out() -> None:
+    classes = Lazy([lambda: {"name": "rest"}])
+    assert "class_00_rest" in str(made("edge1", application=APPLICATION | {"classes": classes}))

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/controller"
 PROMETHEUS = {"url": "http://prometheus", "preset": "envoy", "interval_s": 5}
 LAB = yaml.safe_load((ROOT / "inventory/lab/group_vars/all/sites.yml").read_text())
+CLASSES = [{"name": "gold", "match": {"header": {"name": "x-tier", "exact": "gold"}}}, {"name": "rest"}]
 TEMPLATES = ("controller.yaml.j2", "config.yaml.j2", "group.yaml.j2")
 
 
@@ -36,6 +37,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, li
     cases: dict[str, dict[str, Any]] = {
         "file": {"controller_groups": False},
         "groups": {"controller_groups": True},
+        "classes": {"controller_groups": True, "controller_classes": CLASSES},
         "alone": {"controller_groups": True, "controller_leadership": False},
         "sources": {
             "controller_groups": True,
@@ -161,9 +163,12 @@ def test_a_source_is_a_file_of_the_daemons_and_a_name_in_the_group(rendered: dic
     assert mounts["source-access"] == "/etc/spillover/sources"
 
 
-@pytest.mark.parametrize(("case", "part"), [("groups", "overflow"), ("weights", "virtual_service")])
+@pytest.mark.parametrize(
+    ("case", "part"), [("groups", "overflow"), ("classes", "overflow"), ("weights", "virtual_service")]
+)
 def test_a_group_says_what_the_file_says(rendered: dict[str, Any], tmp_path: Path, case: str, part: str) -> None:
     by_file, by_group = config_of(rendered, case, tmp_path)
+    assert by_group.class_names == (("gold", "rest") if case == "classes" else ())
     assert by_group.model_dump(exclude={"sites", "leadership"}) == by_file.model_dump(exclude={"sites", "leadership"})
     for name, site in by_group.sites.items():
         common = {"capacity_rpm", "servers", "service_ms", "collector_url", "kubeconfig", part}

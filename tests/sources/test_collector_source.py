@@ -89,3 +89,22 @@ def test_error_names_the_address(client: httpx.Client) -> None:
         respx.get(f"{URL}/demand").respond(json={"site": "edge1"})
         with pytest.raises(SourceError, match=f"{URL}/demand: "):
             read_collector(client, URL, "edge1", deadline_s=1.0)
+
+
+def test_requests_by_class_become_the_samples() -> None:
+    answer = GOOD | {"requests_by_class": {"gold": 20, "rest": 100}}
+    assert parse_demand(json.dumps(answer), "edge1", now_unix_s=0).by_class == {"gold": 20, "rest": 100}
+    assert parse_demand(json.dumps(GOOD), "edge1", now_unix_s=0).by_class == {}
+
+
+@pytest.mark.parametrize(
+    ("counted", "sentence"),
+    [
+        (["gold"], r"requests_by_class must be an object, got \"\['gold'\]\""),
+        ({"gold": "many"}, "gold must be a number, got 'many'"),
+        ({"gold": -1}, "by_class.gold must be a finite number of 0 or more, got -1"),
+    ],
+)
+def test_requests_by_class_that_cannot_be_are_named(counted: object, sentence: str) -> None:
+    with pytest.raises(SourceError, match=sentence):
+        parse_demand(json.dumps(GOOD | {"requests_by_class": counted}), "edge1", now_unix_s=0)

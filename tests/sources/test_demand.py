@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.demand import CounterSample, DemandWindow
+from spillover.sources.demand import CounterSample, DemandWindow, by_class
 from spillover.sources.fetch import SourceError
 
 
@@ -136,3 +136,59 @@ def test_rate_is_never_negative_and_never_above_the_fastest_second(increments: l
         window.add(CounterSample(total, 50.0 + second), float(second))
         rate_rps = rate_of(window, float(second))
         assert rate_rps is None or 0 <= rate_rps <= max(0, *increments)
+
+
+CLASSES = ("gold", "api", "rest")
+
+
+def counted(total: float, at_s: float, **classes: float) -> CounterSample:
+    return CounterSample(total, at_s, by_class=classes)
+
+
+def test_shares_of_the_classes_are_those_of_what_came_within_the_window() -> None:
+    window = DemandWindow(1.0, 1.0)
+    window.add(counted(1000, 50.0, gold=900, rest=100), 0.0)
+    window.add(counted(1040, 51.0, gold=910, rest=120, api=10), 1.0)
+    assert window.demand(1.0).shares == {"gold": 0.25, "rest": 0.5, "api": 0.25}
+
+
+def test_shares_are_kept_while_the_demand_is_missing() -> None:
+    window = DemandWindow(1.0, 1.0)
+    window.add(counted(0, 50.0, gold=0, rest=0), 0.0)
+    window.add(counted(10, 51.0, gold=5, rest=5), 1.0)
+    window.demand(1.0)
+    assert window.demand(9.0).demand_rps is None
+    assert window.demand(9.0).shares == {"gold": 0.5, "rest": 0.5}
+
+
+def test_what_belongs_to_no_class_or_to_an_unknown_one_is_the_last_ones() -> None:
+    assert by_class(20.0, {"gold": 0.25, "retired": 0.5}, CLASSES) == {"gold": 5.0, "api": 0.0, "rest": 15.0}
+    assert by_class(20.0, {}, CLASSES) == {"gold": 0.0, "api": 0.0, "rest": 20.0}
+
+
+def test_number_of_a_class_that_cannot_be_is_refused() -> None:
+    with pytest.raises(SourceError, match=r"by_class\.gold must be a finite number of 0 or more, got -1"):
+        counted(1, 1.0, gold=-1)
+
+
+@given(
+    increments=st.lists(
+        st.dictionaries(st.sampled_from([*CLASSES, "retired"]), st.integers(-5, 1000)), min_size=1, max_size=9
+    ),
+    total=st.integers(0, 10_000),
+    classes=st.permutations(CLASSES).flatmap(lambda names: st.integers(1, 3).map(lambda size: names[:size])),
+)
+def test_rates_by_class_make_up_the_whole_whatever_was_counted(
+    increments: list[dict[str, int]], total: int, classes: list[str]
+) -> None:
+    window, counts = DemandWindow(5.0, 1.0), dict.fromkeys(CLASSES, 0.0)
+    window.add(CounterSample(0, 50.0, by_class=counts), 0.0)
+    for second, grown in enumerate(increments, start=1):
+        counts = counts | {name: max(0.0, counts.get(name, 0.0) + more) for name, more in grown.items()}
+        window.add(CounterSample(total * second, 50.0 + second, by_class=counts), float(second))
+    demand = window.demand(float(len(increments)))
+    assert demand.demand_rps is not None
+    rates = by_class(demand.demand_rps, demand.shares, classes)
+    assert list(rates) == classes
+    assert all(rate >= 0 for rate in rates.values())
+    assert sum(rates.values()) == pytest.approx(demand.demand_rps, abs=1e-9)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.envoy import parse_in_flight, parse_replicas, parse_requests_total
+from spillover.sources.envoy import parse_by_class, parse_in_flight, parse_replicas, parse_requests_total
 from spillover.sources.fetch import SourceError
 
 SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
@@ -107,3 +107,29 @@ def test_an_application_without_a_replica_has_none() -> None:
     assert parse_replicas(f"{series} 0\n", SERVICES) == 0
     with pytest.raises(SourceError, match="must be a whole number of 0 or more, got -1"):
         parse_replicas(f"{series} -1\n", SERVICES)
+
+
+def class_series(name: str, value: int, port: int = 8080) -> str:
+    labels = f'authz_dry_run_result="allowed",http_conn_manager_prefix="outbound_0.0.0.0_{port}"'
+    return f"envoy_http_rbac_policy_{name}{{{labels}}} {value}\n"
+
+
+CLASSES = "".join(
+    [
+        'envoy_http_rbac_allowed{http_conn_manager_prefix="outbound_0.0.0.0_8080"} 900\n',
+        class_series("class_00_gold", 30),
+        class_series("class_01_paid_api", 12),
+        class_series("class_01_paid_api", 7, port=8443),
+        class_series("somebody_elses", 3),
+    ]
+)
+
+
+def test_classes_are_those_of_the_client_listener_under_their_own_names() -> None:
+    assert parse_by_class(TEXT + CLASSES) == {"gold": 30, "paid-api": 12}
+    assert parse_by_class(TEXT) == {}
+
+
+def test_number_of_a_class_that_cannot_be_is_named() -> None:
+    with pytest.raises(SourceError, match=r"class_00_gold.* must be a whole number of 0 or more, got -30"):
+        parse_by_class(CLASSES.replace(" 30", " -30"))

@@ -62,7 +62,7 @@ def manifests(site: OverflowSite, numbers: Numbers) -> list[Manifest]:
         application.refusals(site),
         peers.endpoints(site),
         peers.policy(site),
-        gateway.doors(),
+        gateway.doors(site),
         gateway.routes(site),
         gateway.attempts(site),
         gateway.grants(site),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spillover.meshes.overflow import envoy
+from spillover.meshes.overflow.classes import counters
 from spillover.meshes.overflow.site import (
     CLIENT_PORT,
     GATEWAY_LABELS,
@@ -56,8 +57,8 @@ end
 """
 
 
-def doors() -> Manifest:
-    """Return the filters of a gateway's doors. They do nothing to a virtual host without numbers of its own."""
+def doors(site: OverflowSite) -> Manifest:
+    """Return the filters of a gateway's doors. But for counting they do nothing to a virtual host without numbers."""
     strip = {
         "name": "spillover.strip",
         "typed_config": {
@@ -104,6 +105,8 @@ def doors() -> Manifest:
         GATEWAY_NAMESPACE,
         GATEWAY_LABELS,
         [
+            # Each goes before those in front of it.
+            *([envoy.http_filter(CLIENT_PORT, "INSERT_FIRST", counters(site.classes))] if site.classes else []),
             envoy.http_filter(CLIENT_PORT, "INSERT_FIRST", strip),
             # Before the router, and so after what may refuse: a refused request takes no token.
             envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", bucket),

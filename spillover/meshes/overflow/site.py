@@ -10,6 +10,8 @@ from spillover.meshes.objects import ObjectRef
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spillover.classes import RequestClass
+
 Manifest = dict[str, Any]
 
 GATEWAY_NAMESPACE = "istio-system"
@@ -69,6 +71,8 @@ class OverflowSite:
     proxy_versions : str
         Regular expression of the Istio versions whose proxies get the filters; empty for all. A proxy of another
         version serves everything at home until somebody has looked at it.
+    classes : tuple of RequestClass
+        What the clients' door counts apart, the most important first; the same for all applications of a gateway.
     """
 
     application: str
@@ -81,6 +85,7 @@ class OverflowSite:
     retry_after_s: int = 1
     protocol: Literal["http", "grpc"] = "http"
     proxy_versions: str = ""
+    classes: tuple[RequestClass, ...] = ()
 
     @property
     def service(self) -> str:
