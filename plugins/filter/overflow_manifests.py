@@ -48,7 +48,8 @@ options:
     description:
       - C(host), the Host header of its requests; C(namespace); C(peer_port), the port of every site's peers' door; and
         perhaps C(protocol), what it speaks, C(http) or C(grpc), C(proxy_versions), as C(overflow_support) says, and
-        C(classes), the classes of requests that are counted apart.
+        C(classes), the classes of requests that are counted apart; besides C(connect_timeout_ms), C(peer_silence_ms),
+        C(largest_body_bytes) and C(retry_after_s), as the role C(workload) says.
     type: dict
     required: true
   in_force:
@@ -73,6 +74,7 @@ _value:
   elements: dict
 """
 
+_SETTINGS = ("connect_timeout_ms", "peer_silence_ms", "largest_body_bytes", "retry_after_s")
 _GATEWAY = "/ns/istio-system/sa/istio-ingressgateway-service-account"
 
 
@@ -136,6 +138,7 @@ def _manifests(
         protocol=application.get("protocol", "http"),
         proxy_versions=application.get("proxy_versions", ""),
         classes=parse_classes(_plain(application.get("classes", []))),
+        **{name: application[name] for name in _SETTINGS if name in application},
     )
     return overflow.manifests(here, overflow.numbers_for(decision, known[site], origins))
 

@@ -74,3 +74,23 @@ class Lazy(list[Any]):
 def test_classes_are_read_as_ansible_hands_them_out() -> None:
     classes = Lazy([lambda: {"name": "rest"}])
     assert "class_00_rest" in str(made("edge1", application=APPLICATION | {"classes": classes}))
+
+
+def test_settings_of_an_application_are_told_to_the_proxies() -> None:
+    changed = APPLICATION | {
+        "connect_timeout_ms": 123,
+        "peer_silence_ms": 456,
+        "largest_body_bytes": 789,
+        "retry_after_s": 9,
+    }
+    told = str(made("edge1", application=changed))
+    for value in ("123ms", "0.456s", "789", "'9'"):
+        assert value in told
+        assert value not in str(made("edge1"))
+
+
+@pytest.mark.parametrize("name", ["connect_timeout_ms", "peer_silence_ms", "retry_after_s"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+def test_a_setting_that_is_no_time_is_refused_in_a_sentence(name: str, value: object) -> None:
+    with pytest.raises(AnsibleFilterError, match=rf"{name} must be a whole number from 1 on, got {value}"):
+        made("edge1", application=APPLICATION | {name: value})

@@ -11,6 +11,7 @@ from spillover.meshes.overflow.site import (
     HOME_PORT,
     LAST_PORT,
     PEER_PORT,
+    PING_INTERVAL_MS,
     REFUSED_HEADER,
     Manifest,
     OverflowSite,
@@ -212,8 +213,8 @@ def attempts(site: OverflowSite) -> Manifest:
                                 "allow_connect": True,
                                 # A peer that was cut off is noticed by this, not by the requests that wait for it.
                                 "connection_keepalive": {
-                                    "interval": "0.3s",
-                                    "timeout": "0.2s",
+                                    "interval": f"{PING_INTERVAL_MS / 1000}s",
+                                    "timeout": f"{site.peer_silence_ms / 1000}s",
                                     "interval_jitter": {"value": 0},
                                 },
                             }

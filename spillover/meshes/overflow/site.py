@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from spillover.meshes.objects import ObjectRef
+from spillover.model import SpilloverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,11 @@ GATEWAY_LABELS = {"istio": "ingressgateway"}
 CLIENT_PORT, PEER_PORT = 8080, 8443
 HOME_PORT, LAST_PORT = 80, 81
 APPLICATION_PORT, LAST_LISTENER_PORT = 8080, 8081
+
+PING_INTERVAL_MS = 300
+"""Between two pings to a peer's gateway."""
+
+_LEAST = {"connect_timeout_ms": 1, "peer_silence_ms": 1, "largest_body_bytes": 0, "retry_after_s": 1}
 
 REFUSED_HEADER = "x-spillover-refused"
 """On an answer: one of our own proxies refused the request, so it may go on to somebody else."""
@@ -61,7 +67,10 @@ class OverflowSite:
     origins : mapping of str to str
         SPIFFE identity of the gateway of each site that may spill here, by site.
     connect_timeout_ms : int
-        How long a dead peer may keep a request waiting.
+        How long a dead peer may keep a request waiting for a connection.
+    peer_silence_ms : int
+        A peer whose gateway leaves a ping unanswered for so long is dead: what is under way there is cut, and
+        new requests go elsewhere. Pings go out every `PING_INTERVAL_MS`.
     largest_body_bytes : int
         A larger body stays at home: the proxy holds what it may have to send again.
     retry_after_s : int
@@ -81,11 +90,18 @@ class OverflowSite:
     peers: tuple[Peer, ...]
     origins: Mapping[str, str] = field(default_factory=dict)
     connect_timeout_ms: int = 250
+    peer_silence_ms: int = 700
     largest_body_bytes: int = 1 << 20
     retry_after_s: int = 1
     protocol: Literal["http", "grpc"] = "http"
     proxy_versions: str = ""
     classes: tuple[RequestClass, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SpilloverError(f"{name} must be a whole number from {least} on, got {value!r}")
 
     @property
     def service(self) -> str:
