@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class SiteCount:
         Requests at the site's own application, of clients and of guests; None when the gateways do not say.
     replicas : int, optional
         Replicas of the application that the gateways send requests to; None when they do not say.
+    flows : mapping of str to float
+        Requests since the collector started, by where the gateways sent them, and those of guests.
     """
 
     requests_total: float
@@ -35,6 +37,7 @@ class SiteCount:
     gateways: int
     in_flight: float | None = None
     replicas: int | None = None
+    flows: Mapping[str, float] = field(default_factory=dict)
 
 
 class GatewayCounter:
@@ -50,8 +53,12 @@ class GatewayCounter:
         self._requests_total = 0.0
         self._continuous_since_s = 0.0
         self._last: dict[str, float] = {}
+        self._flows: dict[str, float] = {}
+        self._last_flows: dict[str, Mapping[str, float]] = {}
 
-    def add(self, readings: Mapping[str, float], at_s: float) -> SiteCount:
+    def add(
+        self, readings: Mapping[str, float], at_s: float, flows: Mapping[str, Mapping[str, float]] | None = None
+    ) -> SiteCount:
         """Take one complete reading of all pods.
 
         Parameters
@@ -60,6 +67,8 @@ class GatewayCounter:
             The counter of each pod, by address; at least one.
         at_s
             When they were read; never before the last time.
+        flows
+            The counters of each pod by destination, by address.
         """
         known = self._last.keys() & readings.keys()
         resets = any(readings[pod] < self._last[pod] for pod in known)
@@ -68,4 +77,14 @@ class GatewayCounter:
         if resets or not known:
             self._continuous_since_s = at_s
         self._last = dict(readings)
-        return SiteCount(self._requests_total, at_s, self._continuous_since_s, len(readings))
+        self._add_flows(flows or {})
+        return SiteCount(self._requests_total, at_s, self._continuous_since_s, len(readings), flows=dict(self._flows))
+
+    def _add_flows(self, flows: Mapping[str, Mapping[str, float]]) -> None:
+        for pod, counts in flows.items():
+            before = self._last_flows.get(pod)
+            for name, value in counts.items():
+                # A destination that a known pod did not have yet begins at 0, like its counter.
+                grown = 0.0 if before is None else max(0.0, value - before.get(name, 0.0))
+                self._flows[name] = self._flows.get(name, 0.0) + grown
+        self._last_flows = dict(flows)

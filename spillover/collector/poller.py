@@ -90,7 +90,8 @@ class GatewayPoller:
             return
         self._counted_at_s = self._clock()
         readings = {address: value.requests_total for address, value in zip(addresses, values, strict=True)}
-        count = self._counter.add(readings, self._started_unix_s + self._counted_at_s)
+        flows = {address: value.flows for address, value in zip(addresses, values, strict=True)}
+        count = self._counter.add(readings, self._started_unix_s + self._counted_at_s, flows)
         waiting = [value.in_flight for value in values if value.in_flight is not None]
         # With one gateway's missing the sum would be too low.
         in_flight = sum(waiting) if len(waiting) == len(values) else None

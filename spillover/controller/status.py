@@ -19,6 +19,7 @@ def status_document(
     reasons: Mapping[str, str],
     distance: Distance | None,
     *,
+    conditions: Mapping[str, Mapping[str, Any]],
     time_s: float,
     leads: bool,
 ) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def status_document(
         What it wants and why, by site; weights are None where it has not wanted any yet.
     distance
         How far the weights are from the best split; None where that cannot be told.
+    conditions
+        What is known of each site beside its demand.
     time_s
         Unix seconds of the decision.
     leads
@@ -59,6 +62,7 @@ def status_document(
                 "replicas": views[name].replicas,
                 "weights": weights[name],
                 "reason": reasons[name],
+                **conditions[name],
             }
             for name, site in config.sites.items()
         },

@@ -72,7 +72,11 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
     gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
     replicas = _whole(answer, "replicas") if answer.get("replicas") is not None else None
-    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas)
+    flows = answer.get("flows") or {}
+    if not isinstance(flows, dict):
+        raise SourceError(f"flows must be an object, got {str(flows)[:40]!r}")
+    counts = {name: _number(flows, name) for name in flows}
+    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas, flows=counts)
 
 
 def _number(answer: dict[str, Any], name: str) -> float:

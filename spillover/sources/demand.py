@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from spillover.model import SpilloverError
 from spillover.sources.fetch import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STALE_INTERVALS = 3
 """A sample older than this many sampling intervals is missing."""
@@ -38,6 +42,8 @@ class CounterSample:
         Gateway pods of the site.
     replicas : int, optional
         Replicas of the application; None when nobody counts them.
+    flows : mapping of str to float
+        Requests by where the gateways sent them, and those of guests, as in `spillover.sources.envoy.parse_flows`.
 
     Raises
     ------
@@ -52,10 +58,12 @@ class CounterSample:
     in_flight: float | None = None
     gateways: int = 1
     replicas: int | None = None
+    flows: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight"):
-            value = getattr(self, name)
+        names = ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight")
+        flows = {f"flows.{name}": value for name, value in self.flows.items()}
+        for name, value in ({name: getattr(self, name) for name in names} | flows).items():
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{name} must be a finite number of 0 or more, got {value!r}")
 
@@ -113,7 +121,7 @@ class DemandWindow:
         newest = self._samples[-1] if self._samples else None
         if newest is not None and sample.sampled_at_s == newest.sampled_at_s:
             return  # the same sample handed out again: it stays as old as it is
-        if newest is not None and not _continues(newest, sample):
+        if newest is not None and not continues(newest, sample):
             self._samples.clear()
         self._samples.append(sample)
         self._newest_at_s = now_s - sample.age_s
@@ -150,7 +158,8 @@ class DemandWindow:
             self._samples.popleft()
 
 
-def _continues(before: CounterSample, after: CounterSample) -> bool:
+def continues(before: CounterSample, after: CounterSample) -> bool:
+    """Return whether the counter misses nothing between two samples."""
     if after.sampled_at_s < before.sampled_at_s or after.requests_total < before.requests_total:
         return False
     return after.continuous_since_s is None or after.continuous_since_s <= before.sampled_at_s

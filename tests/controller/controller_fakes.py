@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from spillover.clusters import Conflict, Unreachable
+from spillover.clusters import Conflict, NotFound, Unreachable
 from spillover.controller.config import ControllerConfig, parse_config
 from spillover.controller.edges import Edges
 from spillover.controller.lanes import Outcome
@@ -100,6 +100,8 @@ class FakeSite:
     writes: int = 0
     claims: int = 0
     reads: int = 0
+    flows: dict[str, float] = field(default_factory=dict)
+    in_force: dict[str, int] | None = None
     history: list[dict[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -134,6 +136,8 @@ class FakeSite:
         self.reads += 1
         if self.api_error is not None:
             raise self.api_error
+        if (ref.plural, ref.name) not in self.objects:
+            raise NotFound(f"{ref} does not exist")
         return copy.deepcopy(self.objects[ref.plural, ref.name])
 
     def patch_numbers(self, ref: ObjectRef, patch: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -162,6 +166,11 @@ class FakeSite:
     def pass_time(self, seconds: float) -> None:
         self.requests_total += self.rate_rps * seconds
         self.sampled_at_s += seconds
+        # Where requests go by the weights in force, which are the stored ones unless istiod is down.
+        weights = self.weights if self.in_force is None else self.in_force
+        for site, weight in weights.items():
+            if (key := host(self.name, site)) in self.flows:
+                self.flows[key] += self.rate_rps * seconds * weight / sum(weights.values())
 
     def restart_collector(self) -> None:
         self.requests_total = 0.0
@@ -171,7 +180,12 @@ class FakeSite:
             raise self.sample_error
         value = self.requests_total if self.broken_value is None else self.broken_value
         return CounterSample(
-            value, self.sampled_at_s, in_flight=self.in_flight, gateways=self.gateways, replicas=self.replicas
+            value,
+            self.sampled_at_s,
+            in_flight=self.in_flight,
+            gateways=self.gateways,
+            replicas=self.replicas,
+            flows=dict(self.flows),
         )
 
     def edit(self, weights: Mapping[str, int]) -> None:
