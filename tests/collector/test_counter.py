@@ -69,3 +69,11 @@ def test_counter_only_grows_and_never_by_more_than_its_pods_did(readings: list[d
         grown = sum(max(0.0, new[pod] - old[pod]) for pod in new.keys() & old.keys())
         assert 0.0 <= count.requests_total - before.requests_total <= grown
         before = count
+
+
+def test_requests_by_destination_grow_with_each_pod_and_bring_none_of_its_past() -> None:
+    counter = GatewayCounter()
+    counter.add({"a": 1.0}, 0.0, {"a": {"home": 500.0}})
+    counter.add({"a": 2.0, "b": 1.0}, 1.0, {"a": {"home": 510.0}, "b": {"home": 900.0}})
+    count = counter.add({"a": 3.0, "b": 2.0}, 2.0, {"a": {"home": 3.0, "peer": 4.0}, "b": {"home": 905.0}})
+    assert count.flows == {"home": 15.0, "peer": 4.0}

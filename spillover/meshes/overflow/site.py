@@ -21,6 +21,9 @@ APPLICATION_PORT, LAST_LISTENER_PORT = 8080, 8081
 REFUSED_HEADER = "x-spillover-refused"
 """On an answer: one of our own proxies refused the request, so it may go on to somebody else."""
 
+RETRY_AFTER_S = 1
+"""What a client is told that nobody could serve."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -78,7 +81,7 @@ class OverflowSite:
     origins: Mapping[str, str] = field(default_factory=dict)
     connect_timeout_ms: int = 250
     largest_body_bytes: int = 1 << 20
-    retry_after_s: int = 1
+    retry_after_s: int = RETRY_AFTER_S
     protocol: Literal["http", "grpc"] = "http"
     proxy_versions: str = ""
 
