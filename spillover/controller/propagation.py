@@ -156,7 +156,8 @@ class Propagation:
 
         ``known`` is empty where the weights are in force, a sentence where they are not, None before either is seen.
         """
-        self._told.append((now_s, told))
+        if not self._told or self._told[-1][1] != told:
+            self._told.append((now_s, told))
         if self._last is not None and sample.sampled_at_s == self._last[1].sampled_at_s:
             return
         before, self._last = self._last, (now_s, sample)

@@ -196,7 +196,8 @@ def test_a_request_that_nobody_could_take_is_refused_at_once_with_our_mark(clien
     kubectl("edge1", *application, "--replicas=0")
     try:
         wait_for(lambda: ask(client, "edge1")[1] == 503, timeout_s=40)
-        time.sleep(1)  # the buckets' first tokens, and what the gateway has not heard yet
+        for _ in range(20):  # the buckets' first tokens
+            ask(client, "edge1")
         for _ in range(5):
             began_s = time.monotonic()
             answer = client.get(f"http://{SITES['edge1']['address']}:{CLIENT_PORT}/healthz")
