@@ -30,6 +30,8 @@ class SiteCount:
         Replicas of the application that the gateways send requests to; None when they do not say.
     by_class : mapping of str to float
         Requests of each class since the collector started; empty when the gateways do not tell classes apart.
+    flows : mapping of str to float
+        Requests since the collector started, by where the gateways sent them, and those of guests.
     """
 
     requests_total: float
@@ -39,6 +41,7 @@ class SiteCount:
     in_flight: float | None = None
     replicas: int | None = None
     by_class: Mapping[str, float] = field(default_factory=dict)
+    flows: Mapping[str, float] = field(default_factory=dict)
 
 
 class GatewayCounter:
@@ -75,10 +78,10 @@ class GatewayCounter:
         return SiteCount(self._requests_total, at_s, self._continuous_since_s, len(readings))
 
 
-class ClassCounter:
-    """Sums the increments of each pod by class, as `GatewayCounter` does.
+class NamedCounter:
+    """Sums the increments of each pod by name, of classes or of destinations, as `GatewayCounter` does the total's.
 
-    A class that a known pod did not name before had no request there yet.
+    A name that a known pod did not give before had no request there yet.
     """
 
     def __init__(self) -> None:
@@ -86,7 +89,7 @@ class ClassCounter:
         self._last: dict[str, Mapping[str, float]] = {}
 
     def add(self, readings: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """Take one complete reading of all pods, by address and class; return the sum by class."""
+        """Take one complete reading of all pods, by address and name; return the sum by name."""
         for pod, counted in readings.items():
             before = self._last.get(pod, counted)
             for name, value in counted.items():

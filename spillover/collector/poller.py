@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spillover.collector.counter import ClassCounter, GatewayCounter, SiteCount
+from spillover.collector.counter import GatewayCounter, NamedCounter, SiteCount
 from spillover.sources.fetch import SourceError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class GatewayPoller:
         self._clock = clock
         self._started_unix_s = started_unix_s
         self._counter = GatewayCounter()
-        self._class_counter = ClassCounter()
+        self._by_class, self._flows = NamedCounter(), NamedCounter()
         self._count: SiteCount | None = None
         self._counted_at_s = 0.0
         self._attempted_at_s: float | None = None
@@ -93,11 +93,12 @@ class GatewayPoller:
         pods = dict(zip(addresses, values, strict=True))
         readings = {address: value.requests_total for address, value in pods.items()}
         count = self._counter.add(readings, self._started_unix_s + self._counted_at_s)
-        by_class = self._class_counter.add({address: value.by_class for address, value in pods.items()})
+        by_class = self._by_class.add({address: value.by_class for address, value in pods.items()})
+        flows = self._flows.add({address: value.flows for address, value in pods.items()})
         waiting = [value.in_flight for value in values if value.in_flight is not None]
         # With one gateway's missing the sum would be too low.
         in_flight = sum(waiting) if len(waiting) == len(values) else None
         # The most: a gateway that has just begun may not have heard of the replicas yet.
         replicas = max((value.replicas for value in values if value.replicas is not None), default=None)
-        self._count = replace(count, in_flight=in_flight, replicas=replicas, by_class=by_class)
+        self._count = replace(count, in_flight=in_flight, replicas=replicas, by_class=by_class, flows=flows)
         self._error = ""

@@ -18,6 +18,7 @@ from spillover.sources.envoy import (
     STATS_PORT,
     GatewayStats,
     parse_by_class,
+    parse_flows,
     parse_in_flight,
     parse_replicas,
     parse_requests_total,
@@ -100,6 +101,7 @@ def read_gateway(client: httpx.Client, address: str, settings: CollectorSettings
         parse_in_flight(text, settings.services),
         parse_replicas(text, settings.services),
         parse_by_class(text, settings.conn_manager_prefix),
+        parse_flows(text),
     )
 
 
@@ -177,6 +179,7 @@ def _document(site: str, count: SiteCount, age_s: float) -> dict[str, object]:
         "gateways": count.gateways,
         "in_flight": count.in_flight,
         "replicas": count.replicas,
+        "flows": dict(count.flows),
         "age_s": age_s,
         "continuous_since_s": count.continuous_since_s,
     }

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spillover import policies
+from spillover.controller.conditions import Conditions
+from spillover.controller.propagation import Propagation
 from spillover.controller.snapshot import SiteView, build_snapshot
 from spillover.controller.status import by_site_and_class, status_document
 from spillover.controller.writer import Report
@@ -37,8 +39,11 @@ _ALIVE_PERIODS = 3
 class _SiteState:
     """What the controller remembers of one site."""
 
-    def __init__(self, window: DemandWindow) -> None:
+    def __init__(self, window: DemandWindow, propagation: Propagation) -> None:
         self.window = window
+        self.propagation = propagation
+        self.sample: CounterSample | None = None
+        self.told: Mapping[str, int] | None = None
         self.was_read = False
         self.failed_reads = 0
         self.in_flight: float | None = None
@@ -96,9 +101,13 @@ class Controller:
         self._snapshot: Snapshot | None = None
         self._shed: Mapping[str, Mapping[str, float]] = {}
         self._status: dict[str, Any] | None = None
+        self._conditions = Conditions(edges)
         self._sites = {
-            name: _SiteState(DemandWindow(config.site_window_s(name), config.site_interval_s(name)))
-            for name in config.sites
+            name: _SiteState(
+                DemandWindow(config.site_window_s(name), config.site_interval_s(name)),
+                Propagation(name, site.destinations),
+            )
+            for name, site in config.sites.items()
         }
 
     @property
@@ -159,6 +168,7 @@ class Controller:
         report = self._apply(self._wanted(), self._config.write_deadline_s) if leads else Report()
         for name, problem in report.problems.items():
             reasons[name] = "; ".join(part for part in (reasons[name], problem) if part)
+        self._judge(report, began_s, leads=leads)
         self._ticked = True
         self._edges.metrics.ticked(self._clock() - began_s)
         found = self._compare(views)
@@ -167,8 +177,17 @@ class Controller:
         now_s = self._edges.wall_clock()
         weights = {name: site.weights for name, site in self._sites.items()}
         classes = by_site_and_class(self._config, views, self._shed)
+        known = {name: self._conditions.of(name) for name in self._sites}
         self._status = status_document(
-            self._config, views, weights, reasons, found, classes=classes, time_s=now_s, leads=leads
+            self._config,
+            views,
+            weights,
+            reasons,
+            found,
+            classes=classes,
+            conditions=known,
+            time_s=now_s,
+            leads=leads,
         )
         fields: dict[str, Any] = {
             "time": now_s,
@@ -187,7 +206,25 @@ class Controller:
         if classes:
             fields["classes"] = classes
             self._edges.metrics.told_apart(classes)
+        fields |= {condition: dict(sites) for condition, sites in self._conditions.known.items() if sites}
         self._edges.log("tick", fields)
+
+    def _judge(self, report: Report, now_s: float, *, leads: bool) -> None:
+        """Say which sites can overflow, and at which ones what is stored is in force."""
+        propagated = {}
+        for name, site in self._sites.items():
+            if not leads or name not in self._mode.sites or not self._mode.weighs(name):
+                site.propagation.forget()
+                site.told = None
+                continue
+            if name not in report.problems:
+                site.told = site.weights
+            if site.told is not None and site.sample is not None:
+                site.propagation.observe(site.sample, site.told, now_s)
+            if site.propagation.known is not None:
+                propagated[name] = site.propagation.known
+        supported = self._mode.overflow_supported() if leads else {}
+        self._conditions.update(self._sites, overflow_supported=supported, propagated=propagated)
 
     def retry(self) -> None:
         """Try failed writes again between two decisions, and write all after taking over: a period may be a minute."""
@@ -218,6 +255,7 @@ class Controller:
         if site.failed_reads:
             self._edges.log("sample_back", {"time": self._edges.wall_clock(), "site": name})
         site.window.add(sample, arrived_s)
+        site.sample = sample
         site.was_read, site.failed_reads = True, 0
         site.in_flight, site.gateways, site.replicas = sample.in_flight, sample.gateways, sample.replicas
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _NAN = float("nan")
 
+OVERFLOW_SUPPORTED, PROPAGATED = "overflow_supported", "propagated"
+"""What is known of a site beside its demand."""
+
 
 class ControllerMetrics:
     """What /metrics shows, in a registry of its own.
@@ -44,6 +47,20 @@ class ControllerMetrics:
             ["origin", "class"],
             registry=registry,
         )
+        self._judged = {
+            OVERFLOW_SUPPORTED: Gauge(
+                "spillover_overflow_supported",
+                "1 if the site has the objects of overflow mode, 0 if weights are written instead; NaN is unknown",
+                ["site"],
+                registry=registry,
+            ),
+            PROPAGATED: Gauge(
+                "spillover_propagated",
+                "1 if the requests go as the stored weights say, 0 if they do not; NaN is unknown",
+                ["site"],
+                registry=registry,
+            ),
+        }
         self._gap = Gauge(
             "spillover_gap_ratio",
             "Predicted mean latency of the weights above that of the best split, relative; NaN is unknown",
@@ -85,6 +102,10 @@ class ControllerMetrics:
         """Show the weights that an origin should have."""
         for destination, weight in weights.items():
             self._weight.labels(origin, destination).set(weight)
+
+    def judged(self, condition: str, site: str, why: str | None) -> None:
+        """Show whether a condition holds at a site: empty is yes, a sentence no, None unknown."""
+        self._judged[condition].labels(site).set(_NAN if why is None else not why)
 
     def compared(self, gap: float | None) -> None:
         """Show how far the weights are from the best split."""

@@ -46,6 +46,7 @@ def status_document(
     distance: Distance | None,
     *,
     classes: Mapping[str, Rates],
+    conditions: Mapping[str, Mapping[str, Any]],
     time_s: float,
     leads: bool,
 ) -> dict[str, Any]:
@@ -63,6 +64,8 @@ def status_document(
         How far the weights are from the best split; None where that cannot be told.
     classes
         From `by_site_and_class`.
+    conditions
+        What is known of each site beside its demand.
     time_s
         Unix seconds of the decision.
     leads
@@ -89,6 +92,7 @@ def status_document(
                 "weights": weights[name],
                 "reason": reasons[name],
                 **({"classes": classes[name]} if name in classes else {}),
+                **conditions[name],
             }
             for name, site in config.sites.items()
         },

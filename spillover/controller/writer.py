@@ -113,7 +113,7 @@ class Writer:
         if applied.written:
             # Logged where it happens: a write that ends after the deadline has its true time too.
             edges.log(
-                self._mode.event,
+                self._mode.event(name),
                 {
                     "time": edges.wall_clock(),
                     "origin": name,

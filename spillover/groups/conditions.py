@@ -8,8 +8,11 @@
     The demand of every site is known now.
 ``Saturated``
     All sites together cannot serve the demand.
-
-Whether the proxies do what was written is not observed, so there is no condition for it.
+``OverflowSupported``
+    Every site that was looked at can overflow; one that cannot is led by weights. Unknown in weights mode.
+``Propagated``
+    Wherever weights lead, and it can be told, the requests go as the stored weights say. Unknown where numbers lead:
+    whether the proxies keep to rates and limits is not observed.
 """
 
 from __future__ import annotations
@@ -29,7 +32,14 @@ _LONGEST_MESSAGE = 1024
 STARTING = "Starting"
 PAUSED = "Paused"
 
-_BAD = {"Accepted": "False", "Ready": "False", "MetricsAvailable": "False", "Saturated": "True"}
+_BAD = {
+    "Accepted": "False",
+    "Ready": "False",
+    "MetricsAvailable": "False",
+    "Saturated": "True",
+    "OverflowSupported": "False",
+    "Propagated": "False",
+}
 """The status that is bad."""
 
 
@@ -159,7 +169,7 @@ def _not_ready(verdict: Verdict, tick: Tick | None) -> Condition | None:
 def _observed(verdict: Verdict, tick: Tick | None) -> list[Condition]:
     if tick is None:
         reason = PAUSED if verdict.group.paused else "NotControlled"
-        return [Condition(name, "Unknown", reason) for name in ("MetricsAvailable", "Saturated")]
+        return [Condition(name, "Unknown", reason) for name in list(_BAD)[2:]]
     metrics = Condition("MetricsAvailable", "True", "Read", "the demand of every site is known")
     if tick.missing:
         metrics = Condition(
@@ -170,7 +180,20 @@ def _observed(verdict: Verdict, tick: Tick | None) -> list[Condition]:
         False: Condition("Saturated", "False", "DemandBelowCapacity", "all sites together can serve the demand"),
         None: Condition("Saturated", "Unknown", "Undecided"),
     }
-    return [metrics, saturated[tick.saturated]]
+    return [
+        metrics,
+        saturated[tick.saturated],
+        _of_sites("OverflowSupported", tick.overflow_supported, "ObjectsFound", "ObjectsAbsent"),
+        _of_sites("Propagated", tick.propagated, "SplitAsTold", "SplitDiffers"),
+    ]
+
+
+def _of_sites(name: str, found: Mapping[str, str], well: str, bad: str) -> Condition:
+    """Return a condition that is false when it is false at any site, and names those."""
+    words = "; ".join(f"{site}: {why}" for site, why in sorted(found.items()) if why)
+    if words:
+        return Condition(name, "False", bad, words)
+    return Condition(name, "True", well) if found else Condition(name, "Unknown", "NotKnown")
 
 
 def _kept(verdict: Verdict) -> str:

@@ -31,6 +31,8 @@ class Tick:
         Whether the demand of every site has been known at some time.
     gap : float, optional
         By how much the predicted mean latency is above the lower bound, as a share; None when nobody says.
+    overflow_supported, propagated : mapping of str to str
+        By site, as `spillover.controller.conditions` has it: why not; empty where it is so; absent where nobody knows.
     """
 
     leading: bool
@@ -40,6 +42,8 @@ class Tick:
     problems: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
     gap: float | None = None
+    overflow_supported: Mapping[str, str] = field(default_factory=dict)
+    propagated: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], before: Self | None) -> Self:
@@ -57,6 +61,8 @@ class Tick:
             },
             complete=(before is not None and before.complete) or None not in demand.values(),
             gap=fields.get("gap"),
+            overflow_supported=fields.get("overflow_supported", {}),
+            propagated=fields.get("propagated", {}),
         )
 
     @property

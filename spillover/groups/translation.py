@@ -130,9 +130,12 @@ def _site(site: SiteSpec, spec: GroupSpec, means: Means) -> dict[str, Any]:
     raw["kubeconfig"] = means.kubeconfigs[name]
     place = {"namespace": site.service.namespace}
     if spec.mode == "overflow":
-        return raw | {"overflow": place | {"application": site.service.name, "identities": _identities(site, spec)}}
-    route = {"name": site.service.name, "route": site.service.route}
-    return raw | {"virtual_service": place | route, "destinations": _destinations(site, spec)}
+        raw["overflow"] = place | {"application": site.service.name, "identities": _identities(site, spec)}
+    # In overflow mode for a site that cannot overflow, where the spec says how.
+    if spec.mode == "weights" or None not in _keys(site, spec).values():
+        raw["virtual_service"] = place | {"name": site.service.name, "route": site.service.route}
+        raw["destinations"] = _destinations(site, spec)
+    return raw
 
 
 def _demand(site: SiteSpec, means: Means) -> Mapping[str, Any]:
@@ -162,12 +165,17 @@ def _identities(site: SiteSpec, spec: GroupSpec) -> dict[str, str]:
     return identities
 
 
-def _destinations(site: SiteSpec, spec: GroupSpec) -> dict[str, str]:
+def _keys(site: SiteSpec, spec: GroupSpec) -> dict[str, str | None]:
+    """Return the keys in the site's VirtualService by site, None where the spec gives none."""
     own = site.service.destination if site.service is not None else None
-    linked = {link.peer: link.destination for link in spec.links if link.origin == site.name}
-    for name, key in {site.name: own, **linked}.items():
+    return {site.name: own} | {link.peer: link.destination for link in spec.links if link.origin == site.name}
+
+
+def _destinations(site: SiteSpec, spec: GroupSpec) -> dict[str, str]:
+    keys = _keys(site, spec)
+    for name, key in keys.items():
         if key is None:
             raise SpilloverError(
                 f"the destination of {name} in the VirtualService of {site.name} must be given, got none"
             )
-    return {name: key for name, key in {site.name: own, **linked}.items() if key is not None}
+    return {name: key for name, key in keys.items() if key is not None}

@@ -72,11 +72,21 @@ def parse_demand(text: str, site: str, *, now_unix_s: float) -> CounterSample:
     maybe = {name: _number(answer, name) for name in _MAYBE if answer.get(name) is not None}
     gateways = max(1, int(_number(answer, "gateways"))) if answer.get("gateways") is not None else 1
     replicas = _whole(answer, "replicas") if answer.get("replicas") is not None else None
-    counted = answer.get("requests_by_class") or {}
-    if not isinstance(counted, dict):
-        raise SourceError(f"requests_by_class must be an object, got {str(counted)[:40]!r}")
-    by_class = {name: _number(counted, name) for name in counted}
-    return CounterSample(**numbers, **maybe, gateways=gateways, replicas=replicas, by_class=by_class)
+    return CounterSample(
+        **numbers,
+        **maybe,
+        gateways=gateways,
+        replicas=replicas,
+        by_class=_counts(answer, "requests_by_class"),
+        flows=_counts(answer, "flows"),
+    )
+
+
+def _counts(answer: dict[str, Any], name: str) -> dict[str, float]:
+    counts = answer.get(name) or {}
+    if not isinstance(counts, dict):
+        raise SourceError(f"{name} must be an object, got {str(counts)[:40]!r}")
+    return {key: _number(counts, key) for key in counts}
 
 
 def _number(answer: dict[str, Any], name: str) -> float:

@@ -44,6 +44,8 @@ class CounterSample:
         Replicas of the application; None when nobody counts them.
     by_class : mapping of str to float
         Requests by class, counters that only grow; empty when nobody tells classes apart.
+    flows : mapping of str to float
+        Requests by where the gateways sent them, and those of guests, as in `spillover.sources.envoy.parse_flows`.
 
     Raises
     ------
@@ -59,10 +61,12 @@ class CounterSample:
     gateways: int = 1
     replicas: int | None = None
     by_class: Mapping[str, float] = field(default_factory=dict)
+    flows: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight"):
-            value = getattr(self, name)
+        names = ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight")
+        flows = {f"flows.{name}": value for name, value in self.flows.items()}
+        for name, value in ({name: getattr(self, name) for name in names} | flows).items():
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{name} must be a finite number of 0 or more, got {value!r}")
         for name, value in self.by_class.items():
@@ -144,7 +148,7 @@ class DemandWindow:
         newest = self._samples[-1] if self._samples else None
         if newest is not None and sample.sampled_at_s == newest.sampled_at_s:
             return  # the same sample handed out again: it stays as old as it is
-        if newest is not None and not _continues(newest, sample):
+        if newest is not None and not continues(newest, sample):
             self._samples.clear()
         self._samples.append(sample)
         self._newest_at_s = now_s - sample.age_s
@@ -186,7 +190,8 @@ class DemandWindow:
             self._samples.popleft()
 
 
-def _continues(before: CounterSample, after: CounterSample) -> bool:
+def continues(before: CounterSample, after: CounterSample) -> bool:
+    """Return whether the counter misses nothing between two samples."""
     if after.sampled_at_s < before.sampled_at_s or after.requests_total < before.requests_total:
         return False
     return after.continuous_since_s is None or after.continuous_since_s <= before.sampled_at_s

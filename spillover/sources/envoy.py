@@ -11,6 +11,9 @@ gateway has handed to the site's own application and not got back, its guests' a
 a class arrived; Istio makes a label of the end of its name, which is ``shadow_allowed`` inside the proxy.
 
 ``envoy_cluster_membership_healthy`` of the same clusters is how many replicas of the application it sends requests to.
+
+``envoy_cluster_upstream_rq_total`` less ``envoy_cluster_upstream_rq_retry`` of each outbound cluster is how many
+requests went there first, and the peers' listener counts the guests among those that went home.
 """
 
 from __future__ import annotations
@@ -35,13 +38,23 @@ CLIENT_LISTENER = "outbound_0.0.0.0_8080"
 
 STATS_PORT = 15090
 STATS_PATH = (
-    "/stats/prometheus?filter=downstream_rq_total|policy.class_|outbound.*(upstream_rq_active|membership_healthy)"
+    "/stats/prometheus?filter=downstream_rq_total|policy.class_"
+    "|outbound.*(upstream_rq_(active|total|retry)|membership_healthy)$"
 )
 """Envoy leaves out every statistic whose name lacks the filter: a gateway with many clusters answers in kilobytes."""
 
 ACTIVE_METRIC = "envoy_cluster_upstream_rq_active"
 REPLICAS_METRIC = "envoy_cluster_membership_healthy"
 _CLASS_METRIC = re.compile(r"^(envoy_http_rbac_policy_(class_[a-z0-9_]+))\{", re.MULTILINE)
+ATTEMPTS_METRIC = "envoy_cluster_upstream_rq_total"
+RETRIES_METRIC = "envoy_cluster_upstream_rq_retry"
+
+PEER_LISTENER = "outbound_0.0.0.0_8443"
+GUESTS = "guests"
+"""Among the flows: requests that came in by the peers' door. No full name of a host is like it."""
+
+MOST_FLOWS = 200
+"""A gateway with more destinations is not asked where its requests go: the collector's answer has to stay small."""
 
 _LARGEST_COUNT = 2.0**53
 """Above it a double no longer holds every whole number: increments of 1 would be lost, so it cannot be a counter."""
@@ -61,12 +74,15 @@ class GatewayStats:
         Replicas of the application that it sends requests to; None when it does not say.
     by_class : mapping of str to float
         Requests of each class that it has received; a class of which none has come yet may be absent.
+    flows : mapping of str to float
+        See `parse_flows`.
     """
 
     requests_total: float
     in_flight: float | None = None
     replicas: int | None = None
     by_class: Mapping[str, float] = field(default_factory=dict)
+    flows: Mapping[str, float] = field(default_factory=dict)
 
 
 def parse_requests_total(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> float:
@@ -165,6 +181,41 @@ def parse_by_class(text: str, conn_manager_prefix: str = CLIENT_LISTENER) -> dic
         if name is not None and values:
             counted[name] = counted.get(name, 0.0) + sum(_count(value, metric) for value in values)
     return counted
+
+
+def parse_flows(text: str) -> dict[str, float]:
+    """Return how many requests the gateway sent to each destination first, and how many its guests sent it.
+
+    Parameters
+    ----------
+    text
+        Body of /stats/prometheus.
+
+    Returns
+    -------
+    dict of str to float
+        By ``host`` or ``host/subset`` as a VirtualService names it in full, over all ports, and under `GUESTS`; empty
+        when the gateway keeps no such statistics, or has more than `MOST_FLOWS` destinations.
+
+    Raises
+    ------
+    SourceError
+        If a value is one that no counter can have.
+    """
+    flows: dict[str, float] = {}
+    for metric, sign in ((ATTEMPTS_METRIC, 1.0), (RETRIES_METRIC, -1.0)):
+        for labels, value in _samples(text, metric):
+            kind, _, rest = labels.get("cluster_name", "").rstrip(";").partition("|")
+            _, subset, host = rest.split("|") if rest.count("|") == 2 else ("", "", "")
+            if kind == "outbound" and host:
+                key = f"{host}/{subset}" if subset else host
+                flows[key] = flows.get(key, 0.0) + sign * _count(value, f"{metric} of {key}")
+    if not 0 < len(flows) <= MOST_FLOWS:
+        return {}
+    guests = [value for labels, value in _samples(text, REQUESTS_METRIC) if _fits(labels, PEER_LISTENER)]
+    # A retry that found no connection is no attempt, so there may be more of them.
+    first = {key: max(0.0, value) for key, value in flows.items()}
+    return first | {GUESTS: sum(_count(value, f"{REQUESTS_METRIC} of guests") for value in guests)}
 
 
 def _of_services(text: str, metric: str, services: Collection[str]) -> list[float]:

@@ -94,6 +94,15 @@ def test_requests_are_counted_by_class_beside_the_total(running: Running) -> Non
     assert running.demand()["requests_by_class"] == {"gold": 6}
 
 
+def test_demand_says_where_requests_went_since_the_start(running: Running) -> None:
+    went = 'envoy_cluster_upstream_rq_total{cluster_name="outbound|443||cloud.peers.internal"}'
+    guests = SERIES.replace("8080", "8443")
+    running.serve(f"{SERIES} 1024\n{went} 5\n{guests} 7\n")
+    running.demand()
+    running.serve(f"{SERIES} 1030\n{went} 9\n{guests} 8\n")
+    assert running.demand()["flows"] == {"cloud.peers.internal": 9, "guests": 8}
+
+
 def test_gateway_in_trouble_shows_as_age(running: Running) -> None:
     before = running.demand()
     running.serve("no healthy upstream", status=503)

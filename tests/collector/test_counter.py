@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillover.collector.counter import ClassCounter, GatewayCounter
+from spillover.collector.counter import GatewayCounter, NamedCounter
 
 
 def test_first_reading_is_the_baseline() -> None:
@@ -71,14 +71,14 @@ def test_counter_only_grows_and_never_by_more_than_its_pods_did(readings: list[d
         before = count
 
 
-def test_classes_are_summed_over_pods_from_their_first_request() -> None:
-    counter = ClassCounter()
+def test_names_are_summed_over_pods_from_their_first_request() -> None:
+    counter = NamedCounter()
     assert counter.add({"a": {"gold": 100.0}, "b": {}}) == {"gold": 0.0}
     assert counter.add({"a": {"gold": 103.0}, "b": {"gold": 4.0, "rest": 1.0}}) == {"gold": 7.0, "rest": 1.0}
 
 
-def test_a_pod_that_is_new_or_began_again_adds_nothing_to_a_class() -> None:
-    counter = ClassCounter()
+def test_a_pod_that_is_new_or_began_again_adds_nothing_to_a_name() -> None:
+    counter = NamedCounter()
     counter.add({"a": {"gold": 100.0}})
     assert counter.add({"a": {"gold": 3.0}, "b": {"gold": 900.0}}) == {"gold": 0.0}
     assert counter.add({"a": {"gold": 5.0}, "b": {"gold": 901.0}}) == {"gold": 3.0}

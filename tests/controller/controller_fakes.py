@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from spillover.clusters import Conflict, Unreachable
+from spillover.clusters import Conflict, NotFound, Unreachable
 from spillover.controller.config import ControllerConfig, parse_config
 from spillover.controller.edges import Edges
 from spillover.controller.lanes import Outcome
@@ -101,6 +101,8 @@ class FakeSite:
     writes: int = 0
     claims: int = 0
     reads: int = 0
+    flows: dict[str, float] = field(default_factory=dict)
+    in_force: dict[str, int] | None = None
     history: list[dict[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,6 +137,8 @@ class FakeSite:
         self.reads += 1
         if self.api_error is not None:
             raise self.api_error
+        if (ref.plural, ref.name) not in self.objects:
+            raise NotFound(f"{ref} does not exist")
         return copy.deepcopy(self.objects[ref.plural, ref.name])
 
     def patch_numbers(self, ref: ObjectRef, patch: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -163,6 +167,11 @@ class FakeSite:
     def pass_time(self, seconds: float) -> None:
         self.requests_total += self.rate_rps * seconds
         self.sampled_at_s += seconds
+        # Where requests go by the weights in force, which are the stored ones unless istiod is down.
+        weights = self.weights if self.in_force is None else self.in_force
+        for site, weight in weights.items():
+            if (key := host(self.name, site)) in self.flows:
+                self.flows[key] += self.rate_rps * seconds * weight / sum(weights.values())
 
     def restart_collector(self) -> None:
         self.requests_total = 0.0
@@ -178,6 +187,7 @@ class FakeSite:
             gateways=self.gateways,
             replicas=self.replicas,
             by_class={name: share * value for name, share in self.shares.items()},
+            flows=dict(self.flows),
         )
 
     def edit(self, weights: Mapping[str, int]) -> None:

@@ -344,6 +344,8 @@ def test_status_says_what_is_known_and_wanted_by_site(world: World) -> None:
         "replicas": None,
         "weights": HOME["edge1"],
         "reason": world.last_tick["reasons"]["edge1"],
+        "overflow_supported": {"status": "Unknown", "message": ""},
+        "propagated": {"status": "Unknown", "message": ""},
     }
     assert status["sites"]["edge2"]["missing"] == "no sample has arrived yet"
     assert status["sites"]["edge2"]["weights"] is None

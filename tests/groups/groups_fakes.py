@@ -84,7 +84,13 @@ def tick(**changes: Any) -> Tick:
     """Return what a controller says that has nothing to complain of."""
     demand = {"edge1": 1200.0, "edge2": 300.0, "cloud": 0.0}
     spilled = {"edge1": 600.0, "edge2": 0.0, "cloud": 0.0}
-    values: dict[str, Any] = {"leading": True, "demand_rpm": demand, "spilled_rpm": spilled, "saturated": False}
+    values: dict[str, Any] = {
+        "leading": True,
+        "demand_rpm": demand,
+        "spilled_rpm": spilled,
+        "saturated": False,
+        "overflow_supported": dict.fromkeys(SITES[:2], ""),
+    }
     return Tick(**(values | changes))
 
 

@@ -34,6 +34,8 @@ def test_a_group_with_nothing_to_complain_of() -> None:
         "Ready": ("True", "Controlling"),
         "MetricsAvailable": ("True", "Read"),
         "Saturated": ("False", "DemandBelowCapacity"),
+        "OverflowSupported": ("True", "ObjectsFound"),
+        "Propagated": ("Unknown", "NotKnown"),
     }
 
 
@@ -51,6 +53,21 @@ def test_a_group_with_nothing_to_complain_of() -> None:
         ({"spec": raw_spec(paused=True)}, None, ("Ready", "False", "Paused"), "nothing is written"),
         ({"spec": raw_spec(paused=True)}, None, ("MetricsAvailable", "Unknown", "Paused"), ""),
         ({"spec": raw_spec(paused=True)}, None, ("Accepted", "True", "Valid"), ""),
+        ({}, tick(overflow_supported={}), ("OverflowSupported", "Unknown", "NotKnown"), ""),
+        (
+            {},
+            tick(overflow_supported={"edge1": "objects are absent", "edge2": ""}),
+            ("OverflowSupported", "False", "ObjectsAbsent"),
+            "edge1: objects are absent",
+        ),
+        ({}, tick(propagated={"edge1": ""}), ("Propagated", "True", "SplitAsTold"), ""),
+        (
+            {},
+            tick(propagated={"edge1": "", "edge2": "all stay", "cloud": "none stay"}),
+            ("Propagated", "False", "SplitDiffers"),
+            "cloud: none stay; edge2: all stay",
+        ),
+        ({"spec": raw_spec(paused=True)}, None, ("Propagated", "Unknown", "Paused"), ""),
         (INVALID, None, ("Accepted", "False", "Invalid"), "policy must be one of"),
         (INVALID, None, ("Ready", "False", "NotAccepted"), "nothing is in force"),
         (INVALID, None, ("Saturated", "Unknown", "NotControlled"), ""),
@@ -101,6 +118,19 @@ def test_what_goes_wrong_is_a_warning_and_what_is_well_again_is_none() -> None:
     assert events(tick(), tick(saturated=True)) == [("Saturated", "DemandAboveCapacity", True)]
     assert events(tick(saturated=True), tick()) == [("Saturated", "DemandBelowCapacity", False)]
     assert events(tick(), tick(), **INVALID) == [("Accepted", "Invalid", True), ("Ready", "NotAccepted", True)]
+
+
+def test_what_is_stored_and_not_in_force_is_one_warning_and_one_event_when_it_is() -> None:
+    lost, more = tick(propagated={"edge1": "all stay"}), tick(propagated={"edge1": "all stay", "edge2": "all stay"})
+    assert events(tick(propagated={"edge1": ""}), lost) == [("Propagated", "SplitDiffers", True)]
+    assert events(lost, more) == []
+    assert events(lost, tick(propagated={"edge1": ""})) == [("Propagated", "SplitAsTold", False)]
+
+
+def test_a_site_that_cannot_overflow_is_a_warning() -> None:
+    assert events(tick(), tick(overflow_supported={"edge1": "absent"})) == [
+        ("OverflowSupported", "ObjectsAbsent", True)
+    ]
 
 
 def test_another_reason_while_things_are_bad_is_an_event() -> None:

@@ -66,6 +66,16 @@ def test_the_loops_own_ticks_are_understood(tmp_path: Path) -> None:
     assert tick.missing == ["edge2"]
 
 
+def test_a_site_that_cannot_overflow_is_told_with_its_reason(tmp_path: Path) -> None:
+    world = World.at(tmp_path, policy="cooperative", mode="overflow")
+    world.sites["edge1"].objects.clear()
+    world.steps(3)
+    tick = Tick.of(world.last_tick, None)
+    assert tick.overflow_supported["edge1"].startswith("the objects of overflow mode are absent")
+    assert tick.overflow_supported["edge2"] == ""
+    assert tick.propagated == {}
+
+
 def test_a_demand_beyond_all_sites_is_a_tick_that_says_so(tmp_path: Path) -> None:
     world = World.at(tmp_path, policy="cooperative")
     for site in world.sites.values():

@@ -28,6 +28,7 @@ def test_overflow_mode_becomes_what_a_file_would_say(tmp_path: Path) -> None:
             {"mode": "overflow", "sites": {"edge1": edge1, "edge2": edge1}}
         ).sites["edge1"].model_dump()
         | {"overflow": overflow, "kubeconfig": paths["edge1"]}
+        | config.sites["edge1"].model_dump(include={"virtual_service", "destinations"})
     )  # fmt: skip
     assert config.sites["cloud"].kubeconfig is None
     assert (config.policy, config.mode, config.window_s, config.period_s) == ("cooperative", "overflow", 10.0, 1.0)
@@ -45,6 +46,15 @@ def test_weights_mode_names_destinations_instead_of_identities() -> None:
     assert config.sites["edge1"].overflow is None
     assert config.sites["edge1"].virtual_service is not None
     assert config.sites["edge1"].virtual_service.name == "shop"
+
+
+def test_overflow_mode_knows_the_weights_of_a_site_that_cannot_overflow_where_the_spec_has_its_destinations() -> None:
+    by_weights = translate(parse_spec(raw_spec(mode="weights")), MEANS).sites["edge1"]
+    both = translate(parse_spec(raw_spec()), MEANS).sites["edge1"]
+    assert (both.virtual_service, both.destinations) == (by_weights.virtual_service, by_weights.destinations)
+    neither = translate(parse_spec(without(raw_spec(), "links", 0, "destination")), MEANS).sites["edge1"]
+    assert (neither.virtual_service, neither.destinations) == (None, {})
+    assert neither.overflow is not None
 
 
 def without(raw: dict[str, Any], part: str, index: int, field: str) -> dict[str, Any]:

@@ -193,6 +193,7 @@ def test_an_application_without_a_replica_is_left_within_seconds() -> None:
     note("edge2's application scaled to zero, seen from edge1", crowd, recovered_s=0.0)
     # Whoever came to another door notices nothing; at edge2's own, what came before anybody knew is refused.
     assert not crowd.errors
+    assert set(own.errors) <= {"status 503 down"}
     assert not late
     assert elsewhere["edge2"] == 0
     assert set(elsewhere) <= {"edge1", "cloud"}

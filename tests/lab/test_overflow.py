@@ -187,6 +187,29 @@ def test_a_full_application_sends_its_next_requests_to_the_peers_and_then_refuse
         assert first.result()[:2] == ("edge1", 200)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_request_that_nobody_could_take_is_refused_at_once_with_our_mark(client: httpx.Client, kept: bool) -> None:
+    application = ("--namespace=apps", "scale", f"deployment/{SITES['edge1']['workload']}")
+    tell("edge1", bucket_rps=None if kept else 0.0)
+    for peer in peers("edge1"):
+        tell(peer, grants_rps={})
+    kubectl("edge1", *application, "--replicas=0")
+    try:
+        wait_for(lambda: ask(client, "edge1")[1] == 503, timeout_s=40)
+        for _ in range(20):  # the buckets' first tokens
+            ask(client, "edge1")
+        for _ in range(5):
+            began_s = time.monotonic()
+            answer = client.get(f"http://{SITES['edge1']['address']}:{CLIENT_PORT}/healthz")
+            assert answer.status_code == 503
+            assert answer.headers["x-spillover-refused"] == "down"
+            assert answer.headers["retry-after"] == "1"
+            assert time.monotonic() - began_s < 1
+    finally:
+        kubectl("edge1", *application, "--replicas=1")
+        rolled_out("edge1", "apps", f"deployment/{SITES['edge1']['workload']}")
+
+
 def test_a_body_too_large_to_be_sent_twice_stays_at_home(client: httpx.Client) -> None:
     tell("edge1", bucket_rps=0.0)
     effective()

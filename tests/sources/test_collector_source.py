@@ -62,6 +62,9 @@ def test_sample_without_an_age_is_as_old_as_its_time_says() -> None:
         ({"sampled_at_s": None}, "sampled_at_s must be a number, got 'None'"),
         ({"continuous_since_s": []}, r"continuous_since_s must be a number, got '\[\]'"),
         ({"replicas": 1.5}, "replicas must be a whole number of 0 or more, got 1.5"),
+        ({"flows": [1]}, r"flows must be an object, got '\[1\]'"),
+        ({"flows": {"cloud": "many"}}, "cloud must be a number, got 'many'"),
+        ({"flows": {"cloud": -1}}, r"flows\.cloud must be a finite number of 0 or more, got -1\.0"),
         ({"replicas": -1}, "replicas must be a whole number of 0 or more, got -1"),
         ({"replicas": float("nan")}, "replicas must be a whole number of 0 or more, got nan"),
     ],
@@ -108,3 +111,9 @@ def test_requests_by_class_become_the_samples() -> None:
 def test_requests_by_class_that_cannot_be_are_named(counted: object, sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence):
         parse_demand(json.dumps(GOOD | {"requests_by_class": counted}), "edge1", now_unix_s=0)
+
+
+def test_where_requests_went_is_read_and_a_collector_that_does_not_say_has_said_nothing() -> None:
+    text = json.dumps(GOOD | {"flows": {"cloud.peers.internal": 7}})
+    assert parse_demand(text, "edge1", now_unix_s=1.79e9).flows == {"cloud.peers.internal": 7.0}
+    assert parse_demand(json.dumps(GOOD), "edge1", now_unix_s=1.79e9).flows == {}

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.model import SpilloverError
-from spillover.sources.envoy import parse_by_class, parse_in_flight, parse_replicas, parse_requests_total
+from spillover.sources.envoy import (
+    GUESTS,
+    MOST_FLOWS,
+    parse_by_class,
+    parse_flows,
+    parse_in_flight,
+    parse_replicas,
+    parse_requests_total,
+)
 from spillover.sources.fetch import SourceError
 
 SERIES = 'envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8080"}'
@@ -133,3 +141,39 @@ def test_classes_are_those_of_the_client_listener_under_their_own_names() -> Non
 def test_number_of_a_class_that_cannot_be_is_named() -> None:
     with pytest.raises(SourceError, match=r"class_00_gold.* must be a whole number of 0 or more, got -30"):
         parse_by_class(CLASSES.replace(" 30", " -30"))
+
+
+FLOWS = """envoy_cluster_upstream_rq_total{cluster_name="outbound|80||app.apps.svc.cluster.local"} 900
+envoy_cluster_upstream_rq_total{cluster_name="outbound|443||cloud.peers.internal;"} 77
+envoy_cluster_upstream_rq_total{cluster_name="outbound|443|blue|cloud.peers.internal"} 5
+envoy_cluster_upstream_rq_total{cluster_name="outbound|444||cloud.peers.internal"} 3
+envoy_cluster_upstream_rq_total{cluster_name="xds-grpc"} 4
+envoy_cluster_upstream_rq_retry{cluster_name="outbound|443||cloud.peers.internal;"} 7
+envoy_cluster_upstream_rq_retry_success{cluster_name="outbound|443||cloud.peers.internal;"} 1
+envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_8443"} 40
+"""
+
+
+def test_requests_are_counted_by_destination_without_their_retries_and_guests_apart() -> None:
+    assert parse_flows(FLOWS) == {
+        "app.apps.svc.cluster.local": 900,
+        "cloud.peers.internal": 73,
+        "cloud.peers.internal/blue": 5,
+        GUESTS: 40,
+    }
+
+
+def test_more_retries_than_attempts_are_none_that_went_there() -> None:
+    assert parse_flows(FLOWS.replace("} 77", "} 2"))["cloud.peers.internal"] == 0
+
+
+def test_a_gateway_that_keeps_no_such_statistic_or_too_many_has_no_flows() -> None:
+    assert parse_flows(SERIES + " 5\n") == {}
+    one = 'envoy_cluster_upstream_rq_total{{cluster_name="outbound|80||{}.example"}} 1\n'
+    assert len(parse_flows("".join(one.format(number) for number in range(MOST_FLOWS)))) == MOST_FLOWS + 1
+    assert parse_flows("".join(one.format(number) for number in range(MOST_FLOWS + 1))) == {}
+
+
+def test_a_count_by_destination_that_cannot_be_is_named() -> None:
+    with pytest.raises(SourceError, match=r"of cloud\.peers\.internal must be a whole number of 0 or more, got nan"):
+        parse_flows(FLOWS.replace("} 77", "} NaN"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spillover.controller.modes.overflow import OverflowMode
+from spillover.controller.modes.fallback import FallbackMode
 from spillover.controller.modes.weights import WeightsMode
 
 if TYPE_CHECKING:
@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 class Mode(Protocol):
     """What the loop and the writer need of a mode."""
 
-    event: str
-    """Name of the log's event for a write."""
-
     @property
     def sites(self) -> frozenset[str]:
         """Return the sites at which there is something to write."""
+        ...
+
+    def event(self, name: str) -> str:
+        """Return the name of the log's event for a write at a site."""
+        ...
+
+    def weighs(self, name: str) -> bool:
+        """Return whether weights split the requests of a site, as far as is known."""
+        ...
+
+    def overflow_supported(self) -> Mapping[str, str]:
+        """Return why a site cannot overflow, by site, empty where it can; without those of which nothing is known."""
         ...
 
     def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> Any:
@@ -46,4 +55,4 @@ class Mode(Protocol):
 
 def of(config: ControllerConfig) -> Mode:
     """Return the mode that the configuration asks for."""
-    return OverflowMode(config) if config.mode == "overflow" else WeightsMode(config)
+    return FallbackMode(config) if config.mode == "overflow" else WeightsMode(config)

@@ -37,8 +37,6 @@ class OverflowMode:
         Which applications, and the identities of the gateways around them.
     """
 
-    event = "numbers_written"
-
     def __init__(self, config: ControllerConfig) -> None:
         self._sites = {
             name: _Objects(overflow.numbered_objects(site.overflow.application, site.overflow.namespace))
@@ -53,6 +51,14 @@ class OverflowMode:
     def sites(self) -> frozenset[str]:
         """Return the sites whose proxies are told numbers."""
         return frozenset(self._sites)
+
+    def event(self, name: str) -> str:  # noqa: ARG002
+        """Return the name of the log's event for a write."""
+        return "numbers_written"
+
+    def objects(self, name: str) -> tuple[ObjectRef, ...]:
+        """Return a site's objects that hold numbers."""
+        return self._sites[name].refs
 
     def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> overflow.Numbers:
         """Return what the site's proxies should enforce."""
@@ -70,8 +76,12 @@ class OverflowMode:
 
     def forget(self) -> None:
         """Read every object the next time."""
-        for objects in self._sites.values():
-            objects.forget()
+        for name in self._sites:
+            self.forget_site(name)
+
+    def forget_site(self, name: str) -> None:
+        """Read every object of a site the next time."""
+        self._sites[name].forget()
 
     def reconcile(
         self, name: str, cluster: ClusterApi, wanted: overflow.Numbers, clock: Callable[[], float]
@@ -110,7 +120,7 @@ class _Objects:
     """What is known of one site's objects."""
 
     def __init__(self, refs: tuple[ObjectRef, ...]) -> None:
-        self._refs = refs
+        self.refs = refs
         self._last: dict[ObjectRef, dict[str, Any]] = {}
         self._written_s: dict[ObjectRef, float] = {}
         self._turn = count()
@@ -121,12 +131,12 @@ class _Objects:
 
         A home that can serve nobody any more waits for no interval: each request that it keeps is lost.
         """
-        turn = self._refs[next(self._turn) % len(self._refs)]
+        turn = self.refs[next(self._turn) % len(self.refs)]
         closing = wanted.bucket_rps == 0.0 and not self._closed
         self._closed = wanted.bucket_rps == 0.0
         return [
             ref
-            for ref in self._refs
+            for ref in self.refs
             if (closing or now_s - self._written_s.get(ref, -SHORTEST_INTERVAL_S) >= SHORTEST_INTERVAL_S)
             and (ref == turn or ref not in self._last or numbers.json_patch(self._last[ref], wanted))
         ]

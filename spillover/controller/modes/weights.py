@@ -23,8 +23,6 @@ class WeightsMode:
         Which VirtualServices.
     """
 
-    event = "weights_written"
-
     def __init__(self, config: ControllerConfig) -> None:
         self._total = config.total
         self._targets = {
@@ -37,6 +35,18 @@ class WeightsMode:
     def sites(self) -> frozenset[str]:
         """Return the origins that have a VirtualService."""
         return frozenset(self._targets)
+
+    def event(self, name: str) -> str:  # noqa: ARG002
+        """Return the name of the log's event for a write."""
+        return "weights_written"
+
+    def weighs(self, name: str) -> bool:  # noqa: ARG002
+        """Return true: nothing else splits."""
+        return True
+
+    def overflow_supported(self) -> Mapping[str, str]:
+        """Return nothing: nobody asked."""
+        return {}
 
     def wanted(self, name: str, decision: Decision, snapshot: Snapshot, view: SiteView) -> Mapping[str, int]:  # noqa: ARG002
         """Return the weights by site, with a 0 for every destination that the decision leaves out."""

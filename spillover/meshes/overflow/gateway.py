@@ -13,6 +13,7 @@ from spillover.meshes.overflow.site import (
     PEER_PORT,
     PING_INTERVAL_MS,
     REFUSED_HEADER,
+    RETRY_AFTER_S,
     Manifest,
     OverflowSite,
 )
@@ -30,6 +31,9 @@ _MOST_DRAWS = 1000
 
 Istio's five draws would end at the peer that has just refused, and home would get what this one has room for.
 """
+
+_NOBODY = ["UH", "UF"]
+"""Response flags of Envoy's own answers: no healthy host, or none that took the connection. Nothing was begun."""
 
 _SPILL_LUA = f"""\
 -- How long the body will be nobody knows. A call of gRPC never says it, and is short or a stream that stays.
@@ -59,7 +63,10 @@ end
 
 
 def doors(site: OverflowSite) -> Manifest:
-    """Return the filters of a gateway's doors. But for counting they do nothing to a virtual host without numbers."""
+    """Return the filters of a gateway's doors. But for counting they do nothing to a virtual host without numbers.
+
+    What each door says by itself of a place that has no replica, or none that takes a connection, bears our mark.
+    """
     strip = {
         "name": "spillover.strip",
         "typed_config": {
@@ -83,24 +90,13 @@ def doors(site: OverflowSite) -> Manifest:
         "typed_config": {"@type": f"{envoy.HTTP}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "spillover_grants"},
     }
     # A guest that finds no replica here, or none that takes its connection, was not begun: it may be tried elsewhere.
-    down = envoy.local_reply(["UH", "UF"], {REFUSED_HEADER: "down"})
-    guests = {
-        "applyTo": "NETWORK_FILTER",
-        "match": {
-            "context": "GATEWAY",
-            "listener": {"portNumber": PEER_PORT, "filterChain": {"filter": {"name": envoy.MANAGER}}},
-        },
-        "patch": {
-            "operation": "MERGE",
-            "value": {
-                "typed_config": {
-                    "@type": envoy.MANAGER_TYPE,
-                    "http2_protocol_options": {"allow_connect": True},
-                    "local_reply_config": {"mappers": [down]},
-                }
-            },
-        },
-    }
+    down = envoy.local_reply(_NOBODY, {REFUSED_HEADER: "down"})
+    guests = _manager(
+        PEER_PORT, {"http2_protocol_options": {"allow_connect": True}, "local_reply_config": {"mappers": [down]}}
+    )
+    # A client that every attempt has failed is told so, and when to come again. What an application answers is its own.
+    failed = envoy.local_reply(_NOBODY, {REFUSED_HEADER: "down", "retry-after": str(RETRY_AFTER_S)})
+    clients = _manager(CLIENT_PORT, {"local_reply_config": {"mappers": [failed]}})
     return envoy.envoy_filter(
         "spillover-doors",
         GATEWAY_NAMESPACE,
@@ -114,8 +110,24 @@ def doors(site: OverflowSite) -> Manifest:
             envoy.http_filter(CLIENT_PORT, "INSERT_BEFORE", spill),
             envoy.http_filter(PEER_PORT, "INSERT_BEFORE", grants),
             guests,
+            clients,
         ],
     )
+
+
+def _manager(port: int, settings: Manifest) -> Manifest:
+    """Return a patch that merges settings into the connection manager of a gateway's port."""
+    return {
+        "applyTo": "NETWORK_FILTER",
+        "match": {
+            "context": "GATEWAY",
+            "listener": {"portNumber": port, "filterChain": {"filter": {"name": envoy.MANAGER}}},
+        },
+        "patch": {
+            "operation": "MERGE",
+            "value": {"typed_config": {"@type": envoy.MANAGER_TYPE, **settings}},
+        },
+    }
 
 
 def routes(site: OverflowSite) -> Manifest:

@@ -29,6 +29,9 @@ _LEAST = {"connect_timeout_ms": 1, "peer_silence_ms": 1, "largest_body_bytes": 0
 REFUSED_HEADER = "x-spillover-refused"
 """On an answer: one of our own proxies refused the request, so it may go on to somebody else."""
 
+RETRY_AFTER_S = 1
+"""What a client is told that nobody could serve."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -92,7 +95,7 @@ class OverflowSite:
     connect_timeout_ms: int = 250
     peer_silence_ms: int = 700
     largest_body_bytes: int = 1 << 20
-    retry_after_s: int = 1
+    retry_after_s: int = RETRY_AFTER_S
     protocol: Literal["http", "grpc"] = "http"
     proxy_versions: str = ""
     classes: tuple[RequestClass, ...] = ()

@@ -46,6 +46,29 @@ def test_every_object_is_named_once() -> None:
     assert len(made()) == len(overflow.manifests(site(), numbers)) == 9
 
 
+def mappers(port: int) -> list[dict[str, Any]]:
+    """The connection manager's mappers of its own answers at a gateway's port."""
+    found = [
+        patch["patch"]["value"]["typed_config"].get("local_reply_config", {"mappers": []})["mappers"]
+        for patch in patches(made(), "spillover-doors", "NETWORK_FILTER")
+        if patch["match"]["listener"]["portNumber"] == port
+    ]
+    return [mapper for one in found for mapper in one]
+
+
+def test_what_a_door_says_itself_of_a_place_with_nobody_bears_our_mark_and_a_client_is_told_when_to_come_again() -> (
+    None
+):
+    headers = {}
+    for port in (8080, 8443):
+        (mapper,) = mappers(port)
+        # Connection failure and no healthy host: nothing was begun. An answer that came from behind has no such flag.
+        assert mapper["filter"] == {"response_flag_filter": {"flags": ["UH", "UF"]}}
+        headers[port] = {it["header"]["key"]: it["header"]["value"] for it in mapper["headers_to_add"]}
+    assert headers[8080] == {"x-spillover-refused": "down", "retry-after": "1"}
+    assert headers[8443] == {"x-spillover-refused": "down"}
+
+
 def test_the_numbered_objects_are_among_those_made() -> None:
     plurals = {"sidecars": "Sidecar", "serviceentries": "ServiceEntry", "envoyfilters": "EnvoyFilter"}
     objects = made()
