@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import figures, findings, reliability, wording
+from analysis import figures, findings, reliability, replicas, wording
 from analysis.load import Run
 from analysis.metrics import CONFIDENCE, Measured
 from analysis.paths import REPORT_TEMPLATE, TEMPLATES
@@ -56,6 +56,7 @@ def _context(measured: Measured) -> dict[str, Any]:
         "timeouts": sorted({wording.ms(cell.timeout_ms) for cell in run.cells}),
         "sites": run.sites,
         "served": findings.served(run),
+        "replicas": replicas.table(run),
         "links": [_link(link) for link in run.links],
         "link_doubts": reliability.link_doubts(run),
         "cells": _cells(run),

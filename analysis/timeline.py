@@ -22,6 +22,7 @@ from analysis import wording
 from analysis.figures import GRID, INK, MUTED, STYLE, WIDTH_IN, site_looks
 from analysis.load import UNBALANCED, Cell, Run
 from analysis.metrics import merit, middle_repeat
+from analysis.replicas import later_at
 
 COLUMNS_AT_MOST = 4
 MEDIAN_WINDOW_S = 5.0  # at least; a twenty-fourth of the step if that is longer
@@ -169,6 +170,9 @@ def _rates(panel: Axes, run: Run, cell: Cell, scales: _Scales) -> None:
         factor = cell.settings.get("rpm_max_factor")
         if cell.policy != UNBALANCED and isinstance(factor, int | float):
             panel.axhline(factor * capacity_rpm, color=INK, linewidth=1.2, linestyle=":")
+    for ready_s in later_at(cell, scales.origin):
+        panel.axvline(ready_s, color=INK, linewidth=1.0)
+        panel.annotate("one more replica", (ready_s, 0), xytext=(3, 3), textcoords="offset points", fontsize=7.5)
     panel.set_ylim(0, scales.rpm)
 
 

@@ -100,6 +100,32 @@ class Load(Strict):
         return self
 
 
+class Autoscaling(Strict):
+    """Kubernetes' HorizontalPodAutoscaler while a variant runs: it moves replicas where spilling moves requests.
+
+    Parameters
+    ----------
+    sites
+        Where the application's replicas follow its load.
+    min_replicas, max_replicas
+        The fewest, and as many as the site has room for.
+    target_cpu_percent
+        What each replica should use, in per cent of its processor limit. A percentage of its request, as Kubernetes'
+        own setting has it, would say little where the limit is a multiple of the request.
+    """
+
+    sites: tuple[str, ...] = Field(min_length=1)
+    min_replicas: int = Field(default=1, ge=1, le=10)
+    max_replicas: int = Field(default=2, ge=1, le=10)
+    target_cpu_percent: int = Field(default=50, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _something_can_be_scaled(self) -> Self:
+        if self.max_replicas <= self.min_replicas:
+            raise ValueError(f"max_replicas must be above min_replicas ({self.min_replicas}), got {self.max_replicas}")
+        return self
+
+
 class Variant(Strict):
     """What is compared.
 
@@ -119,6 +145,8 @@ class Variant(Strict):
         Its load as a part of the experiment's: what the same policy shows with a smaller crowd, for comparison.
     baseline
         Name of the variant that this one is compared with.
+    autoscaling
+        How replicas follow the load meanwhile, None for one replica at every site.
     """
 
     name: str = Field(pattern=NAME)
@@ -130,6 +158,7 @@ class Variant(Strict):
     rpm_max_factor: float = Field(default=1.0, gt=0)
     load_factor: float = Field(default=1.0, gt=0, le=100)
     baseline: str | None = None
+    autoscaling: Autoscaling | None = None
 
 
 class Experiment(Strict):
@@ -178,6 +207,8 @@ class Experiment(Strict):
             raise ValueError(f"{where} must be there once, got it twice")
         if variant.policy not in NAMES:
             raise ValueError(f"{where}.policy must be one of {', '.join(NAMES)}, got {variant.policy!r}")
+        for site in variant.autoscaling.sites if variant.autoscaling else ():
+            self._known_site(f"{where}.autoscaling.sites", site)
         if variant.baseline is None:
             return
         baseline = next((other for other in self.variants if other.name == variant.baseline), None)
@@ -214,6 +245,8 @@ class Cell:
         Where its results go, relative to the run's directory.
     estimated_s
         How long it will take.
+    autoscaling
+        The fields of the variant's `Autoscaling`, None without one.
     """
 
     cell: str
@@ -226,6 +259,7 @@ class Cell:
     settings: dict[str, float]
     directory: str
     estimated_s: float
+    autoscaling: dict[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cell as JSON has it."""
@@ -278,6 +312,7 @@ def _cell(experiment: Experiment, number: int, repeat: int, variant: Variant) ->
         },
         directory=f"cells/{identifier}",
         estimated_s=_estimated_s(experiment, variant),
+        autoscaling=variant.autoscaling.model_dump(mode="json") if variant.autoscaling else None,
     )
 
 

@@ -77,6 +77,13 @@ def test_a_cell_says_everything_about_itself():
     assert cell.to_dict()["settings"] == cell.settings
 
 
+def test_a_cell_says_how_its_replicas_follow_the_load():
+    scaled = experiment(**with_variant(0, autoscaling={"sites": ["edge1"], "target_cpu_percent": 60}))
+    cells = {cell.variant: cell.to_dict()["autoscaling"] for cell in expand(scaled)}
+    assert cells["local-60s"] == {"sites": ["edge1"], "min_replicas": 1, "max_replicas": 2, "target_cpu_percent": 60}
+    assert cells["paper-1s"] is None
+
+
 def test_a_name_that_ends_in_its_limit_is_not_given_it_twice():
     identifiers = {cell.cell[3:] for cell in expand(experiment(repeats=1, seeds=[7]))}
     assert identifiers == {"local-60s-seed7", "paper-1s-rpm80-seed7", "paper-rpm100-seed7"}
@@ -137,6 +144,23 @@ def test_a_cell_is_found_by_its_name():
         (with_variant(1, load_factor=0), "variants.1.load_factor must be above 0, got 0"),
         (with_variant(2, name="paper-1s"), "variants.paper-1s must be there once"),
         (with_variant(1, window_s=0), "variants.1.window_s must be above 0, got 0"),
+        (with_variant(1, autoscaling={"sites": []}), "variants.1.autoscaling.sites "),
+        (
+            with_variant(1, autoscaling={"sites": ["edge9"]}),
+            "variants.paper-1s.autoscaling.sites must name sites .*, got 'edge9'",
+        ),
+        (
+            with_variant(1, autoscaling={"sites": ["edge1"], "min_replicas": 2}),
+            r"variants.1.autoscaling: max_replicas must be above min_replicas \(2\), got 2",
+        ),
+        (
+            with_variant(1, autoscaling={"sites": ["edge1"], "max_replicas": 11}),
+            "variants.1.autoscaling.max_replicas must be at most 10, got 11",
+        ),
+        (
+            with_variant(1, autoscaling={"sites": ["edge1"], "target_cpu_percent": 0}),
+            "variants.1.autoscaling.target_cpu_percent must be at least 1, got 0",
+        ),
         ({"colour": "red"}, "colour is not a known field"),
     ],
 )

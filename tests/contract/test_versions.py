@@ -41,10 +41,11 @@ def test_istio_reports_the_commit_that_its_module_is() -> None:
     assert str(_variables("roles/binaries/vars/main.yml")["_binaries_istio_version"]).endswith(commit)
 
 
-def test_what_only_tests_need_is_not_built_for_the_lab() -> None:
+def test_what_only_tests_or_some_experiments_need_is_not_built_for_the_lab() -> None:
     upstreams = _variables("roles/binaries/vars/main.yml")["_binaries_upstreams"]
     assert isinstance(upstreams, list)
-    for_tests = [upstream["name"] for upstream in upstreams if upstream.get("for_tests")]
-    assert for_tests == ["prometheus", "gateway-api"]
+    needed_by = {upstream["name"]: upstream["needed_by"] for upstream in upstreams if "needed_by" in upstream}
+    assert needed_by == {"metrics-server": "experiments", "prometheus": "tests", "gateway-api": "tests"}
+    for_tests = [name for name, who in needed_by.items() if who == "tests"]
     asked_for = (ROOT / "Makefile").read_text(encoding="utf-8").partition("test-binaries: env")[2].partition("\n\n")[0]
     assert [name for name in for_tests if f'"{name}"' not in asked_for] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
 STATE = Path("/var/lib/spillover")
 KUBECONFIG = STATE / "kubeconfig"
 CACHE = Path(
@@ -38,7 +40,7 @@ def run(
     """Run a command from the project's folder and return what it said; it may fail."""
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
-        env=os.environ | {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"} | (environment or {}),
+        env=os.environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"} | (environment or {}),
     )  # fmt: skip
 
 
@@ -76,13 +78,27 @@ def bucket_of(site: str) -> tuple[str, dict[str, Any]]:
     raise AssertionError(f"{name} has no bucket")
 
 
-def playbook(name: str, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run a shipped playbook as the Makefile does, and let it report in JSON."""
+def playbook(name: str | Path, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    """Run a shipped playbook as the Makefile does, or one at a path, and let it report in JSON."""
     return run(
-        [ROOT / ".venv/bin/ansible-playbook", f"playbooks/{name}.yml", *arguments],
+        [PROGRAMS / "ansible-playbook", name if isinstance(name, Path) else f"playbooks/{name}.yml", *arguments],
         timeout_s=timeout_s,
         environment={"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
     )
+
+
+def changes(ended: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], list[Any]]:
+    """Return the differences shown by each task that changed something, by host and task."""
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    # Other callbacks write around the report.
+    report, _ = json.JSONDecoder().raw_decode(ended.stdout, ended.stdout.index("{\n"))
+    found: dict[tuple[str, str], list[Any]] = {}
+    for play in report["plays"]:
+        for task in play["tasks"]:
+            for host, result in task["hosts"].items():
+                if result.get("changed"):
+                    found.setdefault((host, task["task"]["name"]), []).append(result)
+    return found
 
 
 def wait_for(true: Callable[[], bool], timeout_s: float = 30) -> None:

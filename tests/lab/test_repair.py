@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from lab_helpers import DOCKER, kubectl, playbook, run
-
-if TYPE_CHECKING:
-    import subprocess
+from lab_helpers import DOCKER, changes, kubectl, playbook, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -18,20 +15,6 @@ KUBELET = "/var/lib/kubelet/config.yaml"
 ROUTES = "workload : Tell the proxies"
 SETTINGS = "node : Write kubelet's settings"
 RESTART = "node : Restart kubelet"
-
-
-def changes(ended: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], list[Any]]:
-    """Return the differences shown by each task that changed something, by host and task."""
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    # Other callbacks write around the report.
-    report, _ = json.JSONDecoder().raw_decode(ended.stdout, ended.stdout.index("{\n"))
-    found: dict[tuple[str, str], list[Any]] = {}
-    for play in report["plays"]:
-        for task in play["tasks"]:
-            for host, result in task["hosts"].items():
-                if result.get("changed"):
-                    found.setdefault((host, task["task"]["name"]), []).append(result)
-    return found
 
 
 @pytest.fixture(scope="module")

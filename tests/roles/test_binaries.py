@@ -22,10 +22,13 @@ LAB = {"etcd", "kubernetes", "coredns", "istio"}
         ([], LAB),
         (["prometheus"], {"prometheus"}),
         (["gateway-api"], {"gateway-api"}),
+        (["metrics-server"], {"metrics-server"}),
         (["etcd", "kubectl", "prometheus"], {"etcd", "kubernetes", "prometheus"}),
     ],
 )
-def test_what_only_tests_need_is_built_where_it_is_named(tmp_path: Path, names: list[str], wanted: set[str]) -> None:
+def test_what_the_lab_does_not_need_is_built_where_it_is_named(
+    tmp_path: Path, names: list[str], wanted: set[str]
+) -> None:
     ansible = shutil.which("ansible-playbook", path=str(Path(sys.executable).parent))
     assert ansible is not None
     play = {"hosts": "localhost", "connection": "local", "tasks": [{"include_role": {"name": "binaries"}}]}
