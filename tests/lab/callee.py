@@ -18,7 +18,7 @@ _OBJECTS = {
     "apps": [
         f"deployment/{APPLICATION}", f"serviceaccount/{APPLICATION}", f"service/{APPLICATION}",
         f"service/{APPLICATION}-last", f"virtualservice/{APPLICATION}", f"virtualservice/{APPLICATION}-guests",
-        f"authorizationpolicy/{APPLICATION}", f"sidecar/spillover-{APPLICATION}",
+        f"authorizationpolicy/{APPLICATION}", f"networkpolicy/{APPLICATION}", f"sidecar/spillover-{APPLICATION}",
         f"envoyfilter/spillover-{APPLICATION}-refusals",
     ],
     "istio-system": [

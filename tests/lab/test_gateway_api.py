@@ -64,6 +64,13 @@ def objects(name: str, image: str) -> list[dict[str, Any]]:
             "apiVersion": "v1", "kind": "Service", "metadata": metadata,
             "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
         },
+        {
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata,
+            "spec": {
+                "podSelector": {"matchLabels": labels},
+                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": PARENT}}}]}],
+            },
+        },
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAB = {"etcd", "kubernetes", "coredns", "istio"}
+LAB = {"etcd", "kubernetes", "coredns", "istio", "kube-network-policies"}
 
 
 @pytest.mark.parametrize(
