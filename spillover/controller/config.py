@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from spillover import policies
 from spillover.controller.leadership import LeaseTimes
 from spillover.controller.sources import DynatraceConfig, PrometheusConfig  # noqa: TC001  pydantic reads the annotation
+from spillover.controller.tokens import LONGEST_S, SHORTEST_S
 from spillover.model import Link, Settings, SpilloverError
 from spillover.validation import Strict, parse, read_yaml
 
@@ -197,6 +198,8 @@ class ControllerConfig(Strict):
         What the weights of a VirtualService sum to.
     leadership
         How one of several controllers is chosen; null for a controller that is alone.
+    working_token_s
+        Seconds for which the tokens are good that it trades the stored ones for, and renews; null to use the stored.
     sites, links, settings
         See there.
     """
@@ -208,6 +211,7 @@ class ControllerConfig(Strict):
     total: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     settings: PolicySettings = PolicySettings()
     leadership: LeadershipConfig | None = None
+    working_token_s: Annotated[int, Field(ge=SHORTEST_S, le=LONGEST_S)] | None = None
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
     links: tuple[LinkConfig, ...] = ()
 
