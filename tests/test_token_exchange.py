@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from fixtures.apiserver import ApiServer, write_kubeconfig
+from fixtures.robot import Robot
 
 from spillover.clusters import Cluster, Exchange, Forbidden, Unauthorized, Unreachable
 
@@ -24,40 +25,9 @@ CACHED_S = 15.0
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]}
 
 
-class Robot:
-    """A ServiceAccount that may list leases and ask for its own token."""
-
-    def __init__(self, apiserver: ApiServer, namespace: str, name: str = "robot") -> None:
-        self.apiserver = apiserver
-        self.account = {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"namespace": namespace, "name": name},
-        }
-        rbac = "rbac.authorization.k8s.io"
-        own = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": [name], "verbs": ["create"]}
-        meta = {"namespace": namespace, "name": name}
-        apiserver.create(self.account)
-        apiserver.create({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [LEASES, own]})
-        apiserver.create(
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "RoleBinding",
-                "metadata": meta,
-                "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
-                "subjects": [{"kind": "ServiceAccount", **meta}],
-            }
-        )
-
-    def token(self, life_s: int = 3600) -> str:
-        path = f"{self.apiserver.path(self.account)}/{self.account['metadata']['name']}/token"
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": life_s}}
-        return str(self.apiserver.request("POST", path, json=body)["status"]["token"])
-
-
 @pytest.fixture
 def robot(apiserver: ApiServer, namespace: str) -> Robot:
-    return Robot(apiserver, namespace)
+    return Robot(apiserver, namespace, [LEASES])
 
 
 @pytest.fixture
