@@ -4,8 +4,8 @@ The only import of kubernetes.
 
 Nothing is retried in secret and every call has a deadline: whoever calls decides what a failure means. The one
 exception is an answer of 401, after which the credentials are read again and the call is made once more, because the
-Kubernetes client never reads a rotated token file by itself. A working token, which was traded for the stored one, is in
-memory only, and is dropped when it is refused or another one is stored.
+Kubernetes client never reads a rotated token file by itself. A working token, which was traded for the stored one, is
+in memory only, and is dropped when it is refused or another one is stored.
 """
 
 from __future__ import annotations
@@ -623,10 +623,10 @@ def _post(api: client.ApiClient, path: str, body: Mapping[str, Any], timeout_s: 
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     request = api.param_serialize("POST", path, header_params=headers, body=body, auth_settings=["BearerToken"])
     answer = api.call_api(*request, _request_timeout=timeout_s)
-    answer.read()
+    said: Any = answer.read()  # type: ignore[no-untyped-call]
     if not 200 <= answer.status <= 299:
         raise client.ApiException(http_resp=answer)
-    return json.loads(answer.data)
+    return json.loads(said)
 
 
 def _token(api: client.CustomObjectsApi) -> str:

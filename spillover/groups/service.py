@@ -76,7 +76,7 @@ class GroupsSettings:
     leadership : LeadershipConfig, optional
         How one of several daemons is chosen; None for one that is alone.
     working_token_s : int, optional
-        Seconds for which the tokens are good that it trades those of its kubeconfigs for, and renews; None to use theirs.
+        Seconds for which the tokens are good that it trades those of its kubeconfigs for; None to use theirs.
     """
 
     namespace: str
@@ -91,7 +91,9 @@ class GroupsSettings:
             if path is not None and not path.is_dir():
                 raise SpilloverError(f"{name} must be a directory, got {str(path)!r}")
         if self.working_token_s is not None and not SHORTEST_S <= self.working_token_s <= LONGEST_S:
-            raise SpilloverError(f"working_token_s must be from {SHORTEST_S} to {LONGEST_S}, got {self.working_token_s}")
+            raise SpilloverError(
+                f"working_token_s must be from {SHORTEST_S} to {LONGEST_S}, got {self.working_token_s}"
+            )
 
 
 class GroupService:

@@ -45,7 +45,7 @@ class World:
         self.cluster = FakeCluster(self.clock)
         self.registry = CollectorRegistry()
         metrics = ControllerMetrics(self.registry)
-        self.edges = Edges(self.clock, lambda: self.wall_s, self._log, metrics, Random(seed))
+        self.edges = Edges(self.clock, lambda: self.wall_s, self._log, metrics, Random(seed))  # noqa: S311  jitter
         self.keeper = TokenKeeper("edge1", self.cluster, LIFE_S, self.edges)
 
     def _log(self, event: str, fields: Any) -> None:

@@ -24,9 +24,9 @@ IN_FORCE_S = 20.0
 
 def rendered(name: str, namespace: str) -> list[dict[str, Any]]:
     variables = {"collector_namespace": namespace, "collector_workload_namespace": namespace}
-    template = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False).get_template(  # noqa: S701  YAML
-        name
-    )
+    # What is rendered is YAML, which HTML's escapes would spoil.
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    template = templates.get_template(name)
     documents = yaml.safe_load_all(template.render(variables, collector_workload_name="app"))
     return [it for it in documents if it["metadata"]["name"] in {CONTROLLER, f"{CONTROLLER}-token"}]
 
