@@ -4,7 +4,8 @@ The only import of kubernetes.
 
 Nothing is retried in secret and every call has a deadline: whoever calls decides what a failure means. The one
 exception is an answer of 401, after which the credentials are read again and the call is made once more, because the
-Kubernetes client never reads a rotated token file by itself.
+Kubernetes client never reads a rotated token file by itself. A working token, which was traded for the stored one, is
+in memory only, and is dropped when it is refused or another one is stored.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -24,6 +26,7 @@ from kubernetes import client, config
 from spillover.meshes.objects import EPOCH_ANNOTATION
 from spillover.meshes.overflow.numbers import OWNED_PATH as OWNED_NUMBERS
 from spillover.model import SpilloverError
+from spillover.tokens import claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +41,9 @@ _OWNED_PATH = re.compile(r"/spec/http/\d+/route/\d+/weight")
 _RESOURCE_VERSION_PATH = "/metadata/resourceVersion"
 _LEASES = ("coordination.k8s.io", "v1")
 _EVENTS = ("events.k8s.io", "v1")
+
+_BEARER_KEY, _BEARER = "BearerToken", "Bearer "
+"""Where a client keeps its token, and what stands before it."""
 
 _LONGEST_EVENT = 8_000_000
 """Bytes of one event of a watch; the API server stores no object above 1.5 MB."""
@@ -81,6 +87,22 @@ class Forbidden(ClusterError):  # noqa: N818
     """The identity is known and lacks the permission."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A working token that was traded for another.
+
+    Parameters
+    ----------
+    good_s : float
+        Seconds for which the API server granted it, from when it was asked.
+    stored_until_s : float, optional
+        Unix seconds at which the stored token expires; None when it never does.
+    """
+
+    good_s: float
+    stored_until_s: float | None
+
+
 class Cluster:
     """One site's API server. Safe to use from several threads.
 
@@ -113,6 +135,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._api = connect()
         self._connected_at = clock()
+        self._stored = self._working = ""
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path | None, context: str | None = None, *, timeout_s: float = 2.0) -> Self:
@@ -154,6 +177,48 @@ class Cluster:
     def server(self) -> str:
         """Address of the API server, for messages."""
         return str(self._api.api_client.configuration.host)
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether a working token is in use, and not what is stored."""
+        return bool(self._working)
+
+    def exchange_token(self, life_s: int) -> Exchange | None:
+        """Trade the token in use for a new one of the same ServiceAccount, in memory only.
+
+        Connections stay, and calls under way end with the token that they began with, which is as good as before.
+
+        Parameters
+        ----------
+        life_s : int
+            Seconds for which it should be good; the API server may grant another life.
+
+        Returns
+        -------
+        Exchange or None
+            None if what is in use is no ServiceAccount's token: nothing was asked.
+
+        Raises
+        ------
+        ClusterError
+            See its subclasses; the token in use stays, or what is stored after a 401.
+        """
+        claims = claims_of(_token(self._api))
+        if claims is None:
+            return None
+        path = f"/api/v1/namespaces/{claims.namespace}/serviceaccounts/{claims.name}/token"
+        answer = self._call(
+            f"a token of ServiceAccount {claims.namespace}/{claims.name}",
+            lambda api: _post(api.api_client, path, {"spec": {"expirationSeconds": life_s}}, self._timeout_s),
+        )
+        token, good_s = _granted(answer, self.server)
+        with self._lock:
+            if not self._working:
+                self._stored = _token(self._api)
+            self._working = token
+            _use(self._api, token)
+            stored = claims_of(self._stored)
+        return Exchange(good_s, None if stored is None else stored.expires_s)
 
     def get_virtual_service(self, namespace: str, name: str, api_version: str = DEFAULT_API_VERSION) -> dict[str, Any]:
         """Return the VirtualService as a plain dictionary; ClusterError says what went wrong."""
@@ -435,7 +500,7 @@ class Cluster:
         try:
             return attempt(api)
         except Unauthorized:
-            return attempt(self._renewed(api))
+            return attempt(self._renewed(api, refused=True))
 
     def _attempt(
         self, what: str, call: Callable[[client.CustomObjectsApi], Any], api: client.CustomObjectsApi
@@ -454,13 +519,21 @@ class Cluster:
 
     def _current(self) -> client.CustomObjectsApi:
         api, age_s = self._api, self._clock() - self._connected_at
-        return self._renewed(api) if age_s > self._renew_s else api
+        return self._renewed(api, refused=False) if age_s > self._renew_s else api
 
-    def _renewed(self, stale: client.CustomObjectsApi) -> client.CustomObjectsApi:
-        """Replace the client, once for all threads that saw the same stale one."""
+    def _renewed(self, stale: client.CustomObjectsApi, *, refused: bool) -> client.CustomObjectsApi:
+        """Replace the client, once for all threads that saw the same stale one.
+
+        A working token stays in use, unless it was refused or another one is stored than it was traded for.
+        """
         with self._lock:
             if self._api is stale:
-                self._api = self._connect()
+                api = self._connect()
+                if refused or (self._working and _token(api) != self._stored):
+                    self._working = ""
+                if self._working:
+                    _use(api, self._working)
+                self._api = api
                 self._connected_at = self._clock()
             return self._api
 
@@ -543,6 +616,38 @@ def _api(configuration: client.Configuration) -> client.CustomObjectsApi:
     # It would set everything again at each call, and look through the environment for proxies; `Cluster` renews.
     configuration.refresh_api_key_hook = None
     return client.CustomObjectsApi(client.ApiClient(configuration))
+
+
+def _post(api: client.ApiClient, path: str, body: Mapping[str, Any], timeout_s: float) -> Any:
+    """Post to the core API. The library's class for it costs 20 MB and keeps every thread waiting for its import."""
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    request = api.param_serialize("POST", path, header_params=headers, body=body, auth_settings=["BearerToken"])
+    answer = api.call_api(*request, _request_timeout=timeout_s)
+    said: Any = answer.read()  # type: ignore[no-untyped-call]
+    if not 200 <= answer.status <= 299:
+        raise client.ApiException(http_resp=answer)
+    return json.loads(said)
+
+
+def _token(api: client.CustomObjectsApi) -> str:
+    """Return the bearer token that a client sends; empty for one that sends none."""
+    return str(api.api_client.configuration.api_key.get(_BEARER_KEY, "")).removeprefix(_BEARER)
+
+
+def _use(api: client.CustomObjectsApi, token: str) -> None:
+    """Let a client send this token from its next call on."""
+    api.api_client.configuration.api_key[_BEARER_KEY] = _BEARER + token
+
+
+def _granted(answer: Mapping[str, Any], server: str) -> tuple[str, float]:
+    """Return the token of an answer and the seconds for which it is good."""
+    try:
+        token, good_s = str(answer["status"]["token"]), float(answer["spec"]["expirationSeconds"])
+    except (LookupError, TypeError, ValueError):
+        token, good_s = "", 0.0
+    if claims_of(token) is None or not good_s > 0:
+        raise Unreachable(f"the API server at {server} gave an answer that is not a token")
+    return token, good_s
 
 
 def _group_version(api_version: str) -> tuple[str, str]:

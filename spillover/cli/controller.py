@@ -31,6 +31,9 @@ def controller(
     lease_duration_s: Annotated[float, typer.Option(help="How long an unchanged lease is respected.")] = 6.0,
     renew_deadline_s: Annotated[float, typer.Option(help="How long a leader leads after a renewal.")] = 4.0,
     retry_period_s: Annotated[float, typer.Option(help="From one look at the lease to the next.")] = 1.0,
+    working_token_s: Annotated[
+        int, typer.Option(help="Life of the tokens that those of the kubeconfigs are traded for; 0 uses theirs.")
+    ] = 0,
 ) -> None:
     """Run until SIGTERM, by a file or by the groups of a namespace; JSON lines go to standard output."""
     if groups:
@@ -43,7 +46,7 @@ def controller(
         }
         place = {"namespace": namespace, "name": lease, "kubeconfig": kubeconfig}
         leadership = parse(LeadershipConfig, place | times, source="lease") if lease else None
-        settings = GroupsSettings(namespace, kubeconfigs, sources, kubeconfig, leadership)
+        settings = GroupsSettings(namespace, kubeconfigs, sources, kubeconfig, leadership, working_token_s or None)
         run_groups(settings, listen, stop_on_signals(), json_log(sys.stdout))
         return
     if config is None:

@@ -12,6 +12,7 @@ from spillover import policies
 from spillover.classes import Classes  # noqa: TC001  pydantic reads the annotation
 from spillover.controller.leadership import LeaseTimes
 from spillover.controller.sources import DynatraceConfig, PrometheusConfig  # noqa: TC001  pydantic reads the annotation
+from spillover.controller.tokens import LONGEST_S, SHORTEST_S
 from spillover.model import Link, Settings, SpilloverError
 from spillover.validation import Strict, parse, read_yaml
 
@@ -200,6 +201,8 @@ class ControllerConfig(Strict):
         How one of several controllers is chosen; null for a controller that is alone.
     classes
         Classes of requests, the most important first: the least important is shed first.
+    working_token_s
+        Seconds for which the tokens are good that it trades the stored ones for, and renews; null to use the stored.
     sites, links, settings
         See there.
     """
@@ -212,6 +215,7 @@ class ControllerConfig(Strict):
     settings: PolicySettings = PolicySettings()
     leadership: LeadershipConfig | None = None
     classes: Classes = ()
+    working_token_s: Annotated[int, Field(ge=SHORTEST_S, le=LONGEST_S)] | None = None
     sites: Annotated[dict[_Name, SiteConfig], Field(min_length=1)]
     links: tuple[LinkConfig, ...] = ()
 

@@ -69,6 +69,21 @@ class ControllerMetrics:
         self._gap.set(_NAN)
         self._writes = Counter("spillover_writes", "Weights written", ["origin"], registry=registry)
         self._errors = Counter("spillover_errors", "Failed reads and writes", ["site", "kind"], registry=registry)
+        self._renewals = Counter(
+            "spillover_token_renewals", "Tokens for a site that were traded for new ones", ["site"], registry=registry
+        )
+        self._expires = Gauge(
+            "spillover_token_expires_seconds",
+            "Unix time at which the token in use for a site expires",
+            ["site"],
+            registry=registry,
+        )
+        self._stored = Gauge(
+            "spillover_stored_token_expires_seconds",
+            "Unix time at which the stored token for a site expires, with which a controller starts; NaN is never",
+            ["site"],
+            registry=registry,
+        )
         self._tick = Histogram(
             "spillover_tick_duration_seconds", "From demand to written weights", registry=registry, buckets=_BUCKETS_S
         )
@@ -117,8 +132,14 @@ class ControllerMetrics:
         self._write.observe(write_ms / 1000.0)
 
     def failed(self, site: str, kind: str) -> None:
-        """Count a failure; ``kind`` is that of the site's source, ``api`` or, without a site, ``lease``."""
+        """Count a failure; ``kind`` is that of the site's source, ``api``, ``token`` or, without a site, ``lease``."""
         self._errors.labels(site, kind).inc()
+
+    def renewed(self, site: str, expires_s: float, stored_until_s: float | None) -> None:
+        """Note a new token, and until when it and the stored one are good, in Unix seconds."""
+        self._renewals.labels(site).inc()
+        self._expires.labels(site).set(expires_s)
+        self._stored.labels(site).set(_NAN if stored_until_s is None else stored_until_s)
 
     def ticked(self, duration_s: float) -> None:
         """Note how long a tick took."""

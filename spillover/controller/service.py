@@ -23,6 +23,7 @@ from spillover.controller.loop import Controller
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
 from spillover.controller.sources import dynatrace_reader, prometheus_reader
+from spillover.controller.tokens import keep_token
 from spillover.controller.writer import Writer
 from spillover.serving import Answer, Endpoints, Routes, probes
 from spillover.sources.collector import read_collector
@@ -40,7 +41,7 @@ _API_TIMEOUT_S = 2.0
 """For a call in its own thread; how long the loop waits for it is the configuration's deadline."""
 
 
-def open_clusters(config: ControllerConfig) -> dict[str, FencedApi]:
+def open_clusters(config: ControllerConfig) -> dict[str, Cluster]:
     """Open the API server of every site at which there is something to write; ClusterError for a bad kubeconfig."""
     return {
         name: Cluster.from_kubeconfig(config.sites[name].kubeconfig, timeout_s=_API_TIMEOUT_S)
@@ -117,17 +118,26 @@ def run_controller(
         Called with the port once it listens.
     """
     edges = Edges(time.monotonic, time.time, log, ControllerMetrics(CollectorRegistry()), random.Random())  # noqa: S311  jitter
-    opened = open_clusters(config) if clusters is None else clusters
+    if clusters is None:
+        clusters = _kept(open_clusters(config), config, edges, stop)
     if config.leadership is None:
-        alone = _controller(config, opened, edges, leads=lambda: True)
+        alone = _controller(config, clusters, edges, leads=lambda: True)
         _serve(alone, listen, stop, edges, started)
         return
     leadership = Leadership(new_identity(), config.leadership.times())
     lease = open_leases(config.leadership) if leases is None else leases
     elector = Elector(leadership, lease, config.leadership.namespace, config.leadership.name, edges)
-    fenced = {name: FencedCluster(cluster, leadership, edges.clock) for name, cluster in opened.items()}
+    fenced = {name: FencedCluster(cluster, leadership, edges.clock) for name, cluster in clusters.items()}
     with standing(elector, config.leadership.lease_duration_s):
         _serve(_controller(config, fenced, edges, leads=elector.leads), listen, stop, edges, started)
+
+
+def _kept(clusters: dict[str, Cluster], config: ControllerConfig, edges: Edges, stop: Event) -> dict[str, Cluster]:
+    """Keep the tokens of these clusters short-lived, if that is wanted."""
+    if config.working_token_s is not None:
+        for name, cluster in clusters.items():
+            keep_token(name, cluster, config.working_token_s, edges, stop)
+    return clusters
 
 
 def _controller(

@@ -27,6 +27,8 @@ class Accesses:
         Wraps an API server so that it is written only while this process leads.
     edges
         Clocks and log.
+    opened
+        Is told each API server that was opened, by the name of its file.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Accesses:
         open_cluster: Callable[[Path], Cluster],
         guard: Callable[[Cluster], ClusterApi],
         edges: Edges,
+        opened: Callable[[str, Cluster], None] = lambda _name, _cluster: None,
     ) -> None:
         self._directory = directory
         self._open_cluster = open_cluster
         self._guard = guard
         self._edges = edges
+        self._tell = opened
         self._clusters: dict[Path, Cluster] = {}
         self._guarded: dict[Path, ClusterApi] = {}
         self._unusable: dict[Path, int] = {}
@@ -77,4 +81,5 @@ class Accesses:
             self._edges.log("kubeconfig_unusable", {"time": self._edges.wall_clock(), "name": path.name, "error": why})
             return False
         self._guarded[path] = self._guard(self._clusters[path])
+        self._tell(path.name, self._clusters[path])
         return True

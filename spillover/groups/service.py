@@ -19,6 +19,7 @@ from spillover.controller.leadership import Leadership
 from spillover.controller.metrics import ControllerMetrics
 from spillover.controller.modes import of as mode_of
 from spillover.controller.service import new_identity, open_leases, standing
+from spillover.controller.tokens import LONGEST_S, SHORTEST_S, keep_token
 from spillover.groups.access import Accesses
 from spillover.groups.feed import Feed
 from spillover.groups.metrics import groups_registry
@@ -74,6 +75,8 @@ class GroupsSettings:
         File with the access to the API server that has the groups; None means the cluster in which this is a pod.
     leadership : LeadershipConfig, optional
         How one of several daemons is chosen; None for one that is alone.
+    working_token_s : int, optional
+        Seconds for which the tokens are good that it trades those of its kubeconfigs for; None to use theirs.
     """
 
     namespace: str
@@ -81,11 +84,16 @@ class GroupsSettings:
     sources: Path | None = None
     kubeconfig: Path | None = None
     leadership: LeadershipConfig | None = None
+    working_token_s: int | None = None
 
     def __post_init__(self) -> None:
         for name, path in (("kubeconfigs", self.kubeconfigs), ("sources", self.sources)):
             if path is not None and not path.is_dir():
                 raise SpilloverError(f"{name} must be a directory, got {str(path)!r}")
+        if self.working_token_s is not None and not SHORTEST_S <= self.working_token_s <= LONGEST_S:
+            raise SpilloverError(
+                f"working_token_s must be from {SHORTEST_S} to {LONGEST_S}, got {self.working_token_s}"
+            )
 
 
 class GroupService:
@@ -283,7 +291,12 @@ def run_groups(
         leads, guard = _alone()
         if settings.leadership is not None:
             leads, guard = _elected(settings.leadership, identity, edges, stack)
-        accesses = Accesses(settings.kubeconfigs, _open, guard, edges)
+
+        def opened(name: str, cluster: Cluster) -> None:
+            if settings.working_token_s is not None:
+                keep_token(name, cluster, settings.working_token_s, edges, stop)
+
+        accesses = Accesses(settings.kubeconfigs, _open, guard, edges, opened)
         sources = Sources(settings.sources, edges)
         service = GroupService(api, settings.namespace, accesses, sources, edges, identity=identity, leads=leads)
         endpoints = stack.enter_context(Endpoints(listen, routes(service)))

@@ -60,6 +60,8 @@ def test_file_of_the_contract_is_read(tmp_path: Path) -> None:
         ("links/0/to", "mars", r"links.edge1->mars.to must name a known site, got 'mars'"),
         ("links/0/to", "edge1", "links must join each two different sites once, got 'edge1' to 'edge1'"),
         ("links/0/rtt_ms", -1, r"links.0.rtt_ms must be at least 0, got -1"),
+        ("working_token_s", 599, "working_token_s must be at least 600, got 599"),
+        ("working_token_s", 86_401, "working_token_s must be at most 86400, got 86401"),
     ],
 )
 def test_wrong_value_is_one_sentence_with_field_and_value(

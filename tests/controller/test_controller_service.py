@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from controller_fakes import ORIGINS, SITES, FakeSite, host, raw_config
+from fixtures.robot import Robot
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -199,7 +201,8 @@ def test_the_second_of_two_takes_over_at_a_real_api_server_when_the_first_ends(
     raw = raw_config(tmp_path, window_s=0.4, period_s=0.4)
     times = {"lease_duration_s": 3, "renew_deadline_s": 2, "retry_period_s": 0.3}
     raw["leadership"] = {"namespace": namespace, "name": "controller", **times}
-    token = apiserver.service_account_token(namespace, RULES)
+    raw["working_token_s"] = 600
+    token = Robot(apiserver, namespace, RULES).token()
     raw["leadership"]["kubeconfig"] = str(apiserver.kubeconfig(tmp_path / "kubeconfig", token=token))
     for name in ORIGINS:
         raw["sites"][name]["virtual_service"] = {"namespace": namespace, "name": name}
@@ -213,6 +216,9 @@ def test_the_second_of_two_takes_over_at_a_real_api_server_when_the_first_ends(
         with running(Daemon(config, real_clusters=True)) as second:
             assert second.wait_for("/readyz", 200).text == "ready\n"
             assert not written(second)
+            # Each has its own tokens, also the one that does not lead.
+            for daemon, name in itertools.product((first, second), ORIGINS):
+                wait_for(lambda daemon=daemon, name=name: f'renewals_total{{site="{name}"}} 1.0' in shown(daemon))
             assert "spillover_leading 0.0" in second.get("/metrics").text
             first.stop.set()
             wait_for(lambda: epochs() == {2})
@@ -250,6 +256,10 @@ def virtual_service(namespace: str, name: str) -> dict[str, Any]:
         "metadata": {"namespace": namespace, "name": name},
         "spec": {"hosts": ["edgeapp.example"], "http": [{"route": route}]},
     }
+
+
+def shown(daemon: Daemon) -> str:
+    return daemon.get("/metrics").text
 
 
 def written(daemon: Daemon) -> bool:

@@ -10,12 +10,14 @@ import socketserver
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from definitions import CRDS_PATH, install
+from fixtures.robot import Robot
 from groups_fakes import raw_spec
 
 from spillover.clusters import ClusterError
@@ -414,6 +416,35 @@ def test_a_change_needs_no_restart_and_disturbs_no_other_group(lab: Lab) -> None
         wait_for(lambda: daemon.seen("group_stopped", "/tea") == 1)
 
 
+def test_tokens_are_renewed_and_one_whose_account_is_gone_is_a_condition_and_no_other_sites_business(lab: Lab) -> None:
+    lab.install_weights()
+    rules = [{"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"], "verbs": ["get", "patch"]}]
+    robots = {name: Robot(lab.apiserver, lab.namespace, rules, name) for name in EDGES}
+    for name, robot in robots.items():
+        lab.apiserver.kubeconfig(lab.kubeconfigs / name, token=robot.token())
+    made = lab.apply(lab.spec("weights", policy="paper"))
+    daemon = Daemon(lab)
+    daemon.settings = replace(daemon.settings, working_token_s=600)
+    with running(daemon):
+        wait_for(ready(lab, made))
+        wait_for(lambda: daemon.seen("token_renewed") == 2)
+        metrics = daemon.get("/metrics").text
+        for name in EDGES:
+            assert f'spillover_token_renewals_total{{group="",site="{name}"}} 1.0' in metrics
+        lab.apiserver.delete(robots["edge1"].account)
+        wait_for(lambda: lab.condition(made, "Ready")[1] == "NotWritten")
+        said = lab.message(made, "Ready")
+        assert said.startswith("edge1: not written: the API server at ")
+        assert said.endswith("does not accept the credentials")
+        lab.proxies["edge2"].crowd(20.0)
+        wait_for(lambda: lab.weights("edge2")[0] == pytest.approx(50, abs=6))
+        wait_for(lambda: daemon.seen("token_not_renewed") == 1)
+        lab.apiserver.create(robots["edge1"].account)
+        lab.apiserver.kubeconfig(lab.kubeconfigs / "edge1", token=robots["edge1"].token())
+        wait_for(ready(lab, made), 60)
+        wait_for(lambda: daemon.seen("token_renewed") == 3, 90)
+
+
 def test_what_is_not_accepted_leaves_the_last_good_in_force_also_after_a_restart(lab: Lab) -> None:
     lab.install_weights()
     lab.proxies["edge1"].crowd(20.0)
@@ -544,6 +575,8 @@ def test_a_missing_definition_is_said_and_no_crash_and_it_may_come_later(lab: La
 def test_what_cannot_work_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match="kubeconfigs must be a directory, got"):
         GroupsSettings("apps", tmp_path / "absent")
+    with pytest.raises(SpilloverError, match="working_token_s must be from 600 to 86400, got 599"):
+        GroupsSettings("apps", tmp_path, working_token_s=599)
     settings = GroupsSettings("apps", tmp_path, kubeconfig=tmp_path / "absent")
     with pytest.raises(ClusterError, match="is not a file"):
         run_groups(settings, "127.0.0.1:0", threading.Event(), lambda *_: None)

@@ -53,7 +53,31 @@ def numbered(site: str) -> set[Right]:
 def test_the_controllers_account_may_read_and_patch_its_objects_by_name_and_nothing_else(site: str) -> None:
     lease = {("spillover-system", "leases.coordination.k8s.io", "controller", verb) for verb in ("get", "update")}
     lease |= {("spillover-system", "leases.coordination.k8s.io", "", "create")}
-    assert rights(site, "spillover-controller") == numbered(site) | (lease if site == "cloud" else set())
+    token = {("spillover-system", "serviceaccounts/token", "spillover-controller", "create")}
+    assert rights(site, "spillover-controller") == numbered(site) | token | (lease if site == "cloud" else set())
+
+
+def asked_for(account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask for a token at edge1 as the controller's account; what is granted is a real one, and shown to nobody."""
+    return run([
+        KUBECTL, f"--kubeconfig={KUBECONFIG}", "--context=edge1", f"--as={ACCOUNT}spillover-controller",
+        "--namespace=spillover-system", "create", "token", account, *arguments,
+    ])  # fmt: skip
+
+
+def test_the_controller_may_ask_for_its_own_token_for_a_day_at_most() -> None:
+    assert asked_for("spillover-controller", "--duration=10m").returncode == 0
+    longer = asked_for("spillover-controller", "--duration=25h")
+    assert longer.returncode != 0
+    assert "the controller may ask for tokens of at most 86400 s, got 90000" in longer.stderr
+
+
+@pytest.mark.parametrize("account", ["collector", "default"])
+def test_the_controller_gets_nobody_elses_token(account: str) -> None:
+    other = asked_for(account)
+    assert other.returncode != 0
+    assert "serviceaccounts/token" in other.stderr
+    assert "forbidden" in other.stderr
 
 
 @pytest.mark.parametrize("site", sorted(SITES))
@@ -68,7 +92,8 @@ def test_the_collectors_account_may_do_nothing(site: str) -> None:
         ("patch", f"{FILTERS}/spillover-doors"),
         ("patch", "virtualservices.networking.istio.io/another"),
         ("get", "secrets"), ("list", "secrets"), ("get", "pods/log"), ("create", "pods/exec"),
-        ("create", "serviceaccounts/token"), ("impersonate", "users"), ("patch", "deployments.apps/edgeapp"),
+        ("create", "serviceaccounts/token"), ("patch", "serviceaccounts"), ("impersonate", "users"),
+        ("patch", "deployments.apps/edgeapp"),
         ("delete", "validatingadmissionpolicies.admissionregistration.k8s.io"),
         ("bind", "roles.rbac.authorization.k8s.io"), ("escalate", "roles.rbac.authorization.k8s.io"),
     ],

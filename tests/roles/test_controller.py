@@ -102,6 +102,7 @@ def test_in_groups_mode_there_is_no_file_and_a_change_of_the_group_restarts_noth
         "controller", "--groups", "--kubeconfigs", "/etc/spillover/sites", "--sources", "/etc/spillover/demand",
         "--namespace", "spillover-system",
         "--lease", "controller", "--lease-duration-s", "6", "--renew-deadline-s", "4", "--retry-period-s", "1",
+        "--working-token-s", "3600",
         "--listen", "0.0.0.0:8080",
     ]  # fmt: skip
     assert ("ConfigMap", "controller") not in objects(documents)
@@ -134,6 +135,7 @@ def test_the_rights_are_to_read_groups_to_write_their_status_and_to_tell_events(
 def config_of(rendered: dict[str, Any], case: str, directory: Path) -> tuple[ControllerConfig, ControllerConfig]:
     """What the file says and what the group says, with files that exist."""
     (raw,) = rendered[case]["config.yaml.j2"]
+    assert raw.pop("working_token_s") == 3600  # an argument of a daemon that follows groups
     (group,) = rendered[case]["group.yaml.j2"]
     paths = {name: directory / name for name in LAB["spillover_sites"]}
     for name, path in paths.items():

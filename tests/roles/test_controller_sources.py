@@ -138,9 +138,13 @@ def test_each_site_may_have_another_source(render: Callable[..., dict[str, Any]]
             {"controller_sites": sites(), "controller_source_tokens": {"mars": "canary"}},
             "controller_source_tokens and controller_source_authorities must name known sites, got mars",
         ),
+        (
+            {"controller_sites": sites(), "controller_working_token_s": 599},
+            "controller_working_token_s must be 0 or from 600 to 86400, got 599",
+        ),
     ],
 )
-def test_wrong_source_ends_the_role_with_a_sentence(
+def test_wrong_value_ends_the_role_with_a_sentence(
     render: Callable[..., dict[str, Any]], variables: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(AssertionError) as caught:
