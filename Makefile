@@ -45,8 +45,8 @@ test-lab: env test-binaries ## the tests that need the standing lab
 	$(BIN)/pytest -m lab -n 0 tests/lab
 
 .PHONY: soak
-soak: env ## 10 minutes of changing rates with connections that last, on the standing lab
-	SPILLOVER_SOAK_S=600 $(BIN)/pytest -m lab -n 0 tests/lab/test_soak.py
+soak: env ## what takes its time on the standing lab: 10 minutes of changing rates with connections that last; a renewal of tokens
+	SPILLOVER_SOAK_S=600 $(BIN)/pytest -m lab -n 0 tests/lab/test_soak.py tests/lab/test_tokens.py
 
 .PHONY: bench-lab
 bench-lab: env ## what docs/lab-benchmark.md says, measured anew on the standing lab (20 min)
