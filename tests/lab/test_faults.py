@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from crowd import Crowd
 from lab_helpers import DOCKER, ROOT, SITES, bucket_of, kubectl, rolled_out, run, wait_for
+from leading import CONTROLLERS, holder, leader, pods, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300), pytest.mark.usefixtures("controllers")]
 
-CONTROLLERS, GATEWAY = "--namespace=spillover-system", "deployment/istio-ingressgateway"
+GATEWAY = "deployment/istio-ingressgateway"
 RPS = 20
 FAILOVER_S = 9.0
 """A lease of 6 s, a try each second, and what a busy machine takes for both."""
@@ -42,22 +43,6 @@ def controllers(lead_by: Callable[[str], None]) -> None:
     wait_for(lambda: leader() in pods(), timeout_s=20)
 
 
-def pods() -> list[str]:
-    """Return the controllers' pods."""
-    text = kubectl("cloud", CONTROLLERS, "get", "pods", "--selector=app=controller", "--output=name")
-    return [line.removeprefix("pod/") for line in text.split()]
-
-
-def holder() -> str:
-    """Return who holds the lease."""
-    return kubectl("cloud", CONTROLLERS, "get", "lease/controller", "--output=jsonpath={.spec.holderIdentity}")
-
-
-def leader() -> str:
-    """Return the pod that holds the lease; the rest of a holder's name is the process."""
-    return holder().rpartition("_")[0]
-
-
 def kill(pod: str) -> None:
     """End a controller as no request to end would: it cannot give its lease back."""
     uid = kubectl("cloud", CONTROLLERS, "get", f"pod/{pod}", "--output=jsonpath={.metadata.uid}")
@@ -67,17 +52,6 @@ def kill(pod: str) -> None:
         f"for process in $(pgrep -f 'spillover controller'); do cat {mine} && kill -KILL $process && found=yes; done; "
         '[ "$found" = yes ]',
     )  # fmt: skip
-
-
-def ticks(since_s: int) -> list[dict[str, Any]]:
-    """Return the last ticks of the controller that leads, oldest first; none while nobody does."""
-    if leader() not in pods():
-        return []
-    text = kubectl(
-        "cloud", CONTROLLERS, "logs", f"pod/{leader()}", "--container=controller", f"--since={since_s}s", "--tail=-1"
-    )
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == "tick" and line["leading"]]
 
 
 def engine(*command: str) -> None:
