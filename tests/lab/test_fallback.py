@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from crowd import Crowd
+from injecting import on_server, undone
 from lab_helpers import KUBECTL, kubectl, playbook, wait_for
 from leading import ticks
 
@@ -27,10 +29,10 @@ def workload(*arguments: str) -> str:
     return ended.stdout
 
 
-def unsupported() -> str | None:
-    """Return why the controller leads the site by weights: nothing when it does not, None while it does not know."""
+def why_not(condition: str) -> str | None:
+    """Return why a condition of the site is not met: nothing when it is, None while the controller does not know."""
     last = ticks(5)
-    why: str | None = last[-1].get("overflow_supported", {}).get(SITE) if last else None
+    why: str | None = last[-1].get(condition, {}).get(SITE) if last else None
     return why
 
 
@@ -51,7 +53,7 @@ def too_old(lead_by: Callable[[str], None], says_it_is_old: Path) -> Iterator[st
         yield workload(f"--extra-vars=workload_kubectl={says_it_is_old}")
     finally:
         workload()
-        wait_for(lambda: unsupported() == "", timeout_s=LOOKS_S)
+        wait_for(lambda: why_not("overflow_supported") == "", timeout_s=LOOKS_S)
 
 
 def test_a_site_with_an_old_envoy_is_led_by_weights_and_serves_everybody(too_old: str) -> None:
@@ -61,9 +63,23 @@ def test_a_site_with_an_old_envoy_is_led_by_weights_and_serves_everybody(too_old
     route = f"virtualservice/{APPLICATION}"
     spec = json.loads(kubectl(SITE, "--namespace=apps", "get", route, "--output=json"))["spec"]
     assert sum(one.get("weight", 0) for one in spec["http"][0]["route"]) == 100
-    wait_for(lambda: bool(unsupported()), timeout_s=LOOKS_S)
+    wait_for(lambda: bool(why_not("overflow_supported")), timeout_s=LOOKS_S)
     with Crowd(SITE, 10) as crowd:
         wait_for(lambda: len(crowd.requests) >= 50)
+    assert not crowd.errors
+
+
+@pytest.mark.usefixtures("too_old")
+def test_weights_that_no_proxy_hears_of_are_noticed_and_so_is_that_it_does_again() -> None:
+    # istiod stores them and checks them; what it says to the proxies is lost.
+    lost = [("PREROUTING", "-p", "tcp", way, "15012", "-j", "DROP") for way in ("--dport", "--sport")]
+    with Crowd(SITE, 40) as crowd, ExitStack() as stack:
+        for rule in lost:
+            stack.enter_context(undone(lambda rule=rule: on_server(SITE, "iptables", "-t", "raw", "-D", *rule)))
+            on_server(SITE, "iptables", "-t", "raw", "-I", *rule)
+        wait_for(lambda: bool(why_not("propagated")), timeout_s=60)
+        stack.close()
+        wait_for(lambda: why_not("propagated") == "", timeout_s=90)
     assert not crowd.errors
 
 

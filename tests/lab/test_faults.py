@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from crowd import Crowd
-from lab_helpers import DOCKER, ROOT, SITES, bucket_of, kubectl, rolled_out, run, wait_for
+from injecting import engine, on_server, undone
+from lab_helpers import ROOT, SITES, bucket_of, kubectl, rolled_out, wait_for
 from leading import CONTROLLERS, holder, leader, pods, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300), pytest.mark.usefixtures("controllers")]
 
@@ -52,23 +52,6 @@ def kill(pod: str) -> None:
         f"for process in $(pgrep -f 'spillover controller'); do cat {mine} && kill -KILL $process && found=yes; done; "
         '[ "$found" = yes ]',
     )  # fmt: skip
-
-
-def engine(*command: str) -> None:
-    ended = run([*DOCKER, *command])
-    assert ended.returncode == 0, ended.stderr
-
-
-def on_server(site: str, *command: str) -> None:
-    engine("exec", f"spillover-{site}", *command)
-
-
-@contextmanager
-def undone(undo: Callable[[], object]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        undo()
 
 
 def note(fault: str, crowd: Crowd, **measured: Any) -> None:
