@@ -24,6 +24,9 @@ try:
 except TimeoutError:
     print("closed")
 """
+WAIT = "trap exit TERM; sleep 600 & wait"
+"""A first process without a trap would not end when it is asked to."""
+
 QUEUE = "/proc/net/netfilter/nfnetlink_queue"
 REQUESTS = 200
 
@@ -48,7 +51,7 @@ def from_a_stranger(site: str) -> Iterator[Callable[[str, int], str]]:
     kubectl(site, "create", "namespace", STRANGERS)
     there = f"--namespace={STRANGERS}"
     try:
-        kubectl(site, there, "create", "deployment", "stranger", f"--image={image}", "--", "sleep", "600")
+        kubectl(site, there, "create", "deployment", "stranger", f"--image={image}", "--", "sh", "-c", WAIT)
         rolled_out(site, STRANGERS, "deployment/stranger")
         yield lambda address, port: kubectl(
             site, there, "exec", "deployment/stranger", "--", "python3", "-c", TRY, address, str(port)
@@ -105,8 +108,8 @@ def test_only_the_first_packet_of_a_connection_is_looked_at(site: str) -> None:
         assert client.get(url).status_code == 200
         before = looked_at(site)
         assert {client.get(url).status_code for _ in range(REQUESTS)} == {200}
-    # Others open connections too, far fewer than there are requests.
-    assert looked_at(site) - before < REQUESTS / 4
+    # Others open some connections a second too; each request's packets would make this many more.
+    assert looked_at(site) - before < REQUESTS
 
 
 def test_a_label_lets_a_namespace_read_metrics(site: str, from_a_stranger: Callable[[str, int], str]) -> None:
