@@ -64,14 +64,13 @@ class CounterSample:
     flows: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight")
-        flows = {f"flows.{name}": value for name, value in self.flows.items()}
-        for name, value in ({name: getattr(self, name) for name in names} | flows).items():
+        single = ("requests_total", "sampled_at_s", "continuous_since_s", "age_s", "in_flight")
+        numbers = {name: getattr(self, name) for name in single}
+        for field_name in ("by_class", "flows"):
+            numbers |= {f"{field_name}.{name}": value for name, value in getattr(self, field_name).items()}
+        for name, value in numbers.items():
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{name} must be a finite number of 0 or more, got {value!r}")
-        for name, value in self.by_class.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise SourceError(f"by_class.{name} must be a finite number of 0 or more, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,14 @@ from lab_helpers import kubectl
 
 CONTROLLERS = "--namespace=spillover-system"
 
+_ASK = "import sys, urllib.request as request; print(request.urlopen(sys.argv[1], timeout=5).read().decode())"
+
+
+def answer(path: str, controller: str = "deployment/controller") -> str:
+    """Return what a controller answers to ``path``: any one, or a pod that is named."""
+    url = f"http://127.0.0.1:8080{path}"
+    return kubectl("cloud", CONTROLLERS, "exec", controller, "--container=controller", "--", "python3", "-c", _ASK, url)
+
 
 def pods() -> list[str]:
     """Return the controllers' pods."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from crowd import Crowd
 from lab_helpers import CLIENT_PORT, HOST, SITES, kubectl, playbook, rolled_out, wait_for
+from leading import answer
 from telling import PLENTY, effective, tell
 
 from spillover.sources.envoy import STATS_PATH, parse_by_class
@@ -25,7 +26,6 @@ CLASSES = [
     {"name": "rest"},
 ]
 GOLD = {"x-tier": "gold"}
-_READ = "import urllib.request as request; print(request.urlopen('http://127.0.0.1:8080/status').read().decode())"
 
 
 def stand_up(*arguments: str) -> None:
@@ -47,8 +47,7 @@ def counted_apart(lead_by: Callable[[str], None]) -> Iterator[None]:
 
 def at_edge1() -> dict[str, Any]:
     """What a controller knows of edge1."""
-    container = ("deployment/controller", "--container=controller", "--", "python3", "-c", _READ)
-    known: dict[str, Any] = json.loads(kubectl("cloud", "--namespace=spillover-system", "exec", *container))
+    known: dict[str, Any] = json.loads(answer("/status"))
     site: dict[str, Any] = known["sites"]["edge1"]
     return site
 

@@ -71,6 +71,8 @@ def test_a_site_with_an_old_envoy_is_led_by_weights_and_serves_everybody(too_old
 
 @pytest.mark.usefixtures("too_old")
 def test_weights_that_no_proxy_hears_of_are_noticed_and_so_is_that_it_does_again() -> None:
+    # Else the proxies would be cut off with half of the change to weights.
+    wait_for(lambda: bool(why_not("overflow_supported")), timeout_s=LOOKS_S)
     # istiod stores them and checks them; what it says to the proxies is lost.
     lost = [("PREROUTING", "-p", "tcp", way, "15012", "-j", "DROP") for way in ("--dport", "--sport")]
     with Crowd(SITE, 40) as crowd, ExitStack() as stack:

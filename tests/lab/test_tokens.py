@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from crowd import Crowd
 from lab_helpers import SITES, kubectl, playbook, rolled_out, wait_for
+from leading import CONTROLLERS, answer
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200), pytest.mark.usefixtures("led")]
 
-NAMESPACE, DEPLOYMENT = "--namespace=spillover-system", "deployment/controller"
+DEPLOYMENT = "deployment/controller"
 RPS = 20
 LIFE_S, SHORT_LIFE_S = 3600, 600
 SLACK_S = 60
-READ = (
-    "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/metrics', timeout=5).read().decode())"
-)
 RENEWALS, EXPIRES = "spillover_token_renewals_total", "spillover_token_expires_seconds"
 STORED = "spillover_stored_token_expires_seconds"
 
@@ -46,17 +44,15 @@ def short_lived() -> Iterator[None]:
 
 def controllers() -> list[str]:
     """Return the pods that are not about to end."""
-    listed = kubectl("cloud", NAMESPACE, "get", "pods", "--selector=app=controller", "--output=json")
+    listed = kubectl("cloud", CONTROLLERS, "get", "pods", "--selector=app=controller", "--output=json")
     metadata = [pod["metadata"] for pod in json.loads(listed)["items"]]
     return [it["name"] for it in metadata if "deletionTimestamp" not in it]
 
 
 def tokens(pod: str, name: str) -> dict[str, float]:
     """Return a metric of one controller by site."""
-    text = kubectl(
-        "cloud", NAMESPACE, "exec", f"pod/{pod}", "--container=controller", "--", "python3", "-c", READ
-    )  # fmt: skip
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    families = text_string_to_metric_families(answer("/metrics", f"pod/{pod}"))
+    samples = [sample for family in families for sample in family.samples]
     return {sample.labels["site"]: sample.value for sample in samples if sample.name == name}
 
 
@@ -68,13 +64,13 @@ def renewed(pods: list[str], times: int) -> bool:
 
 def complaints(pod: str) -> list[str]:
     """Return the tokens that a controller could not renew, and the calls that were refused for theirs."""
-    lines = kubectl("cloud", NAMESPACE, "logs", f"pod/{pod}", "--container=controller", "--tail=-1").splitlines()
+    lines = kubectl("cloud", CONTROLLERS, "logs", f"pod/{pod}", "--container=controller", "--tail=-1").splitlines()
     return [line for line in lines if '"token_not_renewed"' in line or "accept the credentials" in line]
 
 
 def test_controllers_that_start_trade_what_is_stored_for_an_hour_and_no_client_notices() -> None:
     with Crowd("edge1", RPS) as crowd:
-        kubectl("cloud", NAMESPACE, "rollout", "restart", DEPLOYMENT)
+        kubectl("cloud", CONTROLLERS, "rollout", "restart", DEPLOYMENT)
         rolled_out("cloud", "spillover-system", DEPLOYMENT)
         pods = controllers()
         wait_for(lambda: renewed(pods, 1), timeout_s=30)
